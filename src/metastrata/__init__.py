@@ -1,0 +1,1 @@
+"""Bayesian meta-analysis that keeps study designs in strata."""

@@ -1,0 +1,1 @@
+"""Reading and doubting the posterior."""

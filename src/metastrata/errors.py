@@ -1,0 +1,123 @@
+"""The exceptions of metastrata.
+
+    MetastrataError
+    |- InputError            what was given cannot be analysed (command line: exit status 2)
+    |  |- TableError         a study table: every fault, each with row and column
+    |  |- PlanError          a plan file: a key, a value, a name
+    |  |- PriorError         a prior: its name, a parameter, its support
+    |  |- ModelError         a model that does not fit the data it is asked to explain
+    |  `- OutputError        a folder that exists already, a file that cannot be written
+    |- SamplingError         the sampler could not start or broke down
+    `- InterruptedRun        stopped by hand before the end: nothing is left that looks finished
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class MetastrataError(Exception):
+    """Anything metastrata refuses or fails to do."""
+
+
+class InputError(MetastrataError):
+    """What was given cannot be analysed."""
+
+
+class PlanError(InputError):
+    """A plan file is wrong."""
+
+
+class PriorError(InputError):
+    """A prior is wrong."""
+
+
+class ModelError(InputError):
+    """A model does not fit the data it is asked to explain."""
+
+
+class OutputError(InputError):
+    """Results cannot be written where they were asked for."""
+
+
+class SamplingError(MetastrataError):
+    """The sampler could not start or broke down."""
+
+
+class InterruptedRun(MetastrataError):
+    """The run was stopped by hand."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong, or worth knowing, about one row of a study table.
+
+    Attributes
+    ----------
+    message : str
+        What is wrong, why it matters and what to do.
+    row : int or None
+        Row number as a spreadsheet shows it (the header is row 1).
+    column : str or None
+        Column name.
+    study, endpoint : str
+        Who is concerned; empty if unknown.
+    severity : {"refuse", "waiting", "warn", "note"}
+        "refuse" and "waiting" (a cell not yet extracted) stop the analysis.
+    """
+
+    message: str
+    row: int | None = None
+    column: str | None = None
+    study: str = ""
+    endpoint: str = ""
+    severity: str = "refuse"
+
+    @property
+    def stops(self) -> bool:
+        """Whether the analysis must stop."""
+        return self.severity in ("refuse", "waiting")
+
+    @property
+    def where(self) -> str:
+        """Row, column, study and endpoint as far as known, in words."""
+        parts = []
+        if self.row is not None:
+            parts.append(f"row {self.row}")
+        if self.column:
+            parts.append(f"column '{self.column}'")
+        who = ", ".join(name for name in (self.study, self.endpoint) if name)
+        place = ", ".join(parts)
+        if who and place:
+            return f"{place} ({who})"
+        return place or who
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class TableError(InputError):
+    """A study table is wrong; carries every fault found, not only the first."""
+
+    def __init__(self, source: str, faults: Sequence[Fault]):
+        self.source = source
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        head = f"{source}: {count} fault{'s' if count != 1 else ''}"
+        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the choice closest to `name`, or "" if none is close."""
+    options = list(choices)
+    folded = {option.casefold(): option for option in options}
+    match = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return f"; did you mean '{folded[match[0]]}'?" if match else ""
+
+
+def unknown(what: str, name: str, choices: Iterable[str]) -> str:
+    """Say that `name` is not one of `choices`, list them and name the closest."""
+    options = list(choices)
+    return f"unknown {what} '{name}': choose from {', '.join(options)}{nearest(name, options)}"

@@ -1,0 +1,150 @@
+"""The columns a study table may have: their names, what a cell must hold, and metafor's names for them."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "number", "count", "sd", "se", "correlation", "level", "choice", "probability"]
+Cell = float | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, the kind of value it holds, and other names it goes by."""
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("study", "text", ("slab", "studlab")),
+        Column("design", "text"),
+        Column("endpoint", "text", ("outcome",)),
+        Column("include", "text"),
+        Column("unit", "text"),
+        Column("better", "choice", choices=("lower", "higher")),
+        Column("year", "number"),
+        Column("timepoint_months", "number"),
+        # a trial: two arms
+        Column("n_treated", "count", ("n1i", "n.e")),
+        Column("mean_treated", "number", ("m1i", "mean.e")),
+        Column("sd_treated", "sd", ("sd1i", "sd.e")),
+        Column("n_control", "count", ("n2i", "n.c")),
+        Column("mean_control", "number", ("m2i", "mean.c")),
+        Column("sd_control", "sd", ("sd2i", "sd.c")),
+        Column("scores", "choice", choices=("final", "change")),
+        # one group, before and after
+        Column("n", "count", ("ni",)),
+        Column("mean_before", "number"),
+        Column("sd_before", "sd"),
+        Column("mean_after", "number"),
+        Column("sd_after", "sd"),
+        Column("sd_change", "sd"),
+        Column("r", "correlation", ("ri",)),
+        # counts
+        Column("events_treated", "count", ("ai", "event.e")),
+        Column("events_control", "count", ("event.c",)),
+        # an effect as printed
+        Column("md", "number"),
+        Column("smd", "number"),
+        Column("y", "number", ("yi", "TE")),
+        Column("se", "se", ("sei", "seTE")),
+        Column("variance", "se", ("vi",)),
+        Column("ci_lower", "number"),
+        Column("ci_upper", "number"),
+        Column("ci_level", "level"),
+        Column("ci_distribution", "choice", choices=("z", "t")),
+        Column("t", "number"),
+        Column("p_value", "probability"),
+        # where it comes from
+        Column("source", "text"),
+        Column("note", "text"),
+    )
+}
+ALIASES: dict[str, str] = {alias: column.name for column in COLUMNS.values() for alias in column.aliases}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# What word processors and PDF put where a minus, or a space, should be.
+_TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\ufeff": ""})
+
+
+def clean(text: str) -> str:
+    """Normalise Unicode (NFC), typographic minus signs and non-breaking spaces, and trim."""
+    return unicodedata.normalize("NFC", text).translate(_TYPOGRAPHY).strip()
+
+
+def read_cell(column: Column, text: str) -> Cell:
+    """Read one cell.
+
+    Parameters
+    ----------
+    column : Column
+        What the cell must hold.
+    text : str
+        The cell as written. An empty cell is None.
+
+    Raises
+    ------
+    ValueError
+        With a plain sentence, if the text is not what the column holds.
+    """
+    value = clean(text)
+    if not value:
+        return None
+    if column.kind == "text":
+        # Names and notes keep their typographic dashes; only the form and the margins are normalised.
+        return unicodedata.normalize("NFC", text).strip()
+    if column.kind == "choice":
+        if value.casefold() not in column.choices:
+            raise ValueError(f"'{text.strip()}' is not one of: {', '.join(column.choices)}")
+        return value.casefold()
+    if not _NUMBER.fullmatch(value):
+        raise ValueError(_not_a_number(text.strip()))
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"'{text.strip()}' is too large to be a number")
+    complaint = _out_of_range(column, number, text.strip())
+    if complaint:
+        raise ValueError(complaint)
+    return number
+
+
+def _not_a_number(text: str) -> str:
+    if re.fullmatch(r"[+-]?\d+,\d+", text):
+        return f"'{text}' is not a number: write the decimal point as '.', not ','"
+    return f"'{text}' is not a number; leave the cell empty if the value is not reported"
+
+
+def _out_of_range(column: Column, number: float, text: str) -> str:
+    """Say why a number cannot stand in this column, or return ""."""
+    if column.kind == "count":
+        if number < 0:
+            return f"'{text}' is negative: a number of patients or events cannot be"
+        if not number.is_integer():
+            return f"'{text}' is not a whole number of patients or events"
+        if number == 0 and not column.name.startswith("events"):
+            return "0 patients: leave the cell empty if the number is not reported"
+    elif column.kind == "sd":
+        if number < 0:
+            return f"'{text}' is negative: a standard deviation cannot be"
+        if number == 0:
+            return "an SD of 0 means no variation between patients; usually a missing value or rounding"
+    elif column.kind == "se":
+        if number < 0:
+            return f"'{text}' is negative: a standard error or variance cannot be"
+        if number == 0:
+            return "a standard error or variance of 0 would give this study infinite weight"
+    elif column.kind == "correlation" and not -1 < number < 1:
+        return f"'{text}' is not a correlation: it must lie between -1 and 1, without the ends"
+    elif column.kind == "level" and not 50 <= number < 100:
+        return f"'{text}' is not a confidence level in per cent, such as 95"
+    elif column.kind == "probability" and not 0 <= number <= 1:
+        return f"'{text}' is not a p-value: it must lie between 0 and 1"
+    return ""

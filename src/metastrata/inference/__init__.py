@@ -1,0 +1,1 @@
+"""From evidence and assumptions to the posterior."""

@@ -1,0 +1,1 @@
+"""What is assumed: priors, the model, the plan."""

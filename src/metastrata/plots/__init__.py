@@ -1,0 +1,1 @@
+"""Figures: the numbers behind each first, drawing second."""
