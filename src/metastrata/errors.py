@@ -22,7 +22,7 @@ class MetastrataError(Exception):
     """Anything metastrata refuses or fails to do."""
 
 
-class InputError(MetastrataError):
+class InputError(MetastrataError, ValueError):
     """What was given cannot be analysed."""
 
 

@@ -1,0 +1,142 @@
+"""The gate: what may be called a result. Fails closed: what cannot be checked is not reliable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+Status = Literal["reliable", "unreliable", "incomplete"]
+
+R_HAT = 1.01
+ESS = 400
+E_BFMI = 0.3
+TREE_DEPTH = 0.01
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Convergence statistics of a fit, and the verdict.
+
+    Attributes
+    ----------
+    status : {"reliable", "unreliable", "incomplete"}
+    reasons : tuple of str
+        Why it is not reliable; empty if it is.
+    divergences : int
+    r_hat, ess_bulk, ess_tail, mcse_mean : Dataset
+        By quantity.
+    e_bfmi : ndarray, shape (chain,)
+    """
+
+    status: Status
+    reasons: tuple[str, ...]
+    divergences: int
+    r_hat: xr.Dataset
+    ess_bulk: xr.Dataset
+    ess_tail: xr.Dataset
+    mcse_mean: xr.Dataset
+    e_bfmi: NDArray[np.float64]
+
+    @property
+    def worst_r_hat(self) -> float:
+        """The largest R-hat; NaN if any is missing."""
+        return _extreme(self.r_hat, np.max)
+
+    @property
+    def least_ess(self) -> float:
+        """The smallest effective sample size, bulk or tail."""
+        return float(np.min([_extreme(self.ess_bulk, np.min), _extreme(self.ess_tail, np.min)]))
+
+
+def diagnose(posterior: xr.Dataset, stats: xr.Dataset | None, chains: int, draws: int) -> Diagnostics:
+    """Check a posterior against the gate.
+
+    Parameters
+    ----------
+    posterior : Dataset
+        Every quantity that will be reported, with dims (chain, draw, ...).
+    stats : Dataset or None
+        The sampler's statistics.
+    chains, draws : int
+        What was asked for.
+
+    Returns
+    -------
+    Diagnostics
+        Reliable only if: all chains and draws are there, no divergence, every R-hat <= 1.01, every bulk and tail ESS
+        >= 400 (Vehtari et al. 2021, Bayesian Analysis 16:667), E-BFMI >= 0.3, the tree depth limit hit in at most 1 %
+        of draws, and no statistic missing, NaN or constant.
+    """
+    import arviz_stats as az
+
+    got_chains, got_draws = posterior.sizes.get("chain", 0), posterior.sizes.get("draw", 0)
+    complete = got_chains >= chains and got_draws >= draws
+    reasons = []
+    if not complete:
+        reasons.append(f"got {got_draws} of {draws} draws in {got_chains} of {chains} chains")
+    enough = got_chains > 0 and got_draws >= 4
+    empty = xr.Dataset()
+    r_hat = az.rhat(posterior) if enough else empty
+    bulk = az.ess(posterior, method="bulk") if enough else empty
+    tail = az.ess(posterior, method="tail") if enough else empty
+    mcse = az.mcse(posterior, method="mean") if enough else empty
+    reasons += _value_reasons(posterior)
+    reasons += _threshold_reasons(r_hat, lambda x: x > R_HAT, f"R-hat above {R_HAT}", np.nanmax)
+    reasons += _threshold_reasons(bulk, lambda x: x < ESS, f"bulk ESS below {ESS}", np.nanmin)
+    reasons += _threshold_reasons(tail, lambda x: x < ESS, f"tail ESS below {ESS}", np.nanmin)
+    divergences, e_bfmi = 0, np.array([])
+    if stats is None or "diverging" not in stats or "energy" not in stats or "maxdepth_reached" not in stats:
+        reasons.append("the sampler's statistics are missing")
+    else:
+        divergences = int(stats["diverging"].sum())
+        if divergences:
+            reasons.append(f"{divergences} divergence{'s' if divergences > 1 else ''}")
+        e_bfmi = _e_bfmi(np.asarray(stats["energy"], dtype=float))
+        if not np.all(e_bfmi >= E_BFMI):
+            reasons.append(f"E-BFMI {np.min(e_bfmi):.2f} below {E_BFMI}")
+        deep = float(np.mean(np.asarray(stats["maxdepth_reached"], dtype=float)))
+        if not deep <= TREE_DEPTH:
+            reasons.append(f"the tree depth limit was hit in {100 * deep:.1f} % of draws")
+    status: Status = "incomplete" if not complete else "unreliable" if reasons else "reliable"
+    return Diagnostics(status, tuple(reasons), divergences, r_hat, bulk, tail, mcse, e_bfmi)
+
+
+def _e_bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Energy Bayesian fraction of missing information by chain (Betancourt 2016); NaN counts as failing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.square(np.diff(energy, axis=-1)).sum(-1) / (energy.var(axis=-1) * energy.shape[-1]))
+
+
+def _extreme(statistics: xr.Dataset, function: object) -> float:
+    values = [np.ravel(v.values) for v in statistics.data_vars.values()]
+    return float(function(np.concatenate(values))) if values else float("nan")  # type: ignore[operator]
+
+
+def _value_reasons(posterior: xr.Dataset) -> list[str]:
+    """Values that are missing or do not move."""
+    reasons = []
+    for name, array in posterior.data_vars.items():
+        values = array.values
+        if not np.all(np.isfinite(values)):
+            reasons.append(f"{name} has values that are not finite")
+        elif values.size and np.any(np.ptp(values.reshape(-1, *values.shape[2:]), axis=0) == 0):
+            reasons.append(f"{name} does not move")
+    return reasons
+
+
+def _threshold_reasons(statistics: xr.Dataset, fails: object, what: str, worst: object) -> list[str]:
+    """One reason per quantity that fails, or whose statistic is NaN; and one if there are no statistics at all."""
+    if not statistics.data_vars:
+        return [f"{what}: cannot be computed"]
+    reasons = []
+    for name, array in statistics.data_vars.items():
+        values = np.ravel(array.values)
+        if np.any(np.isnan(values)):
+            reasons.append(f"{name}: {what.split(' above')[0].split(' below')[0]} cannot be computed")
+        elif np.any(fails(values)):  # type: ignore[operator]
+            reasons.append(f"{what} for {name} ({worst(values):.4g})")  # type: ignore[operator]
+    return reasons

@@ -1,0 +1,137 @@
+"""From draws of mu, tau and omega to the whole DataTree: everything else drawn exactly, with named coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from metastrata.inference import gaussian
+from metastrata.inference.design import Design
+
+Floats = NDArray[np.float64]
+SAMPLE = ("chain", "draw")
+
+
+def pairs(design: Design) -> list[tuple[str, int, int]]:
+    """Contrasts between strata, in their order: name, first, second. None if the means are the same by assumption."""
+    if design.mean == "common":
+        return []
+    names = design.strata
+    return [
+        (f"{names[a]} - {names[b]}", a, b) for a in range(len(names)) for b in range(a + 1, len(names))
+    ]
+
+
+def complete(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
+    """Add stratum means, contrasts, study effects and new-study effects to draws of mu, tau and omega."""
+    tau = values["tau"]
+    if design.mean == "exchangeable":
+        mu_stratum = gaussian.draw_stratum_means(design, values["mu"], tau, values["omega"], rng)
+    elif design.mean == "common":
+        mu_stratum = np.repeat(values["mu"][..., None], len(design.strata), axis=-1)
+    else:
+        mu_stratum = values["mu"]
+    theta = gaussian.draw_study_effects(design, mu_stratum, tau, rng)
+    return _posterior(design, values, mu_stratum, theta, rng)
+
+
+def _posterior(
+    design: Design, values: dict[str, Floats], mu_stratum: Floats, theta: Floats, rng: np.random.Generator
+) -> xr.Dataset:
+    tau = values["tau"]
+    data: dict[str, Any] = {}
+    if design.mean != "independent":
+        data["mu"] = (SAMPLE, values["mu"])
+    data["mu_stratum"] = ((*SAMPLE, "stratum"), mu_stratum)
+    data["tau"] = ((*SAMPLE, "stratum"), tau)
+    if design.omega is not None:
+        data["omega"] = (SAMPLE, values["omega"])
+    data["theta"] = ((*SAMPLE, "study"), theta)
+    data["theta_new"] = ((*SAMPLE, "stratum"), mu_stratum + tau * rng.standard_normal(tau.shape))
+    coords: dict[str, Any] = _coords(design, theta.shape[0], theta.shape[1])
+    contrasts = pairs(design)
+    if contrasts:
+        data["contrast"] = (
+            (*SAMPLE, "pair"),
+            np.stack([mu_stratum[..., a] - mu_stratum[..., b] for _, a, b in contrasts], axis=-1),
+        )
+        coords["pair"] = [name for name, *_ in contrasts]
+    return xr.Dataset(data, coords)
+
+
+def _coords(design: Design, chains: int, draws: int) -> dict[str, Any]:
+    return {
+        "chain": np.arange(chains),
+        "draw": np.arange(draws),
+        "stratum": list(design.strata),
+        "study": list(design.studies),
+    }
+
+
+def prior_draws(design: Design, rng: np.random.Generator, draws: int) -> xr.Dataset:
+    """Draws of every quantity from the prior, one chain."""
+    size, strata = (1, draws), len(design.strata)
+    mu = design.mu.sample(rng, (*size, strata) if design.mean == "independent" else size)
+    taus = [p.sample(rng, size) for p in design.tau]
+    tau = np.stack(taus if len(taus) > 1 else taus * strata, axis=-1)
+    values = {"mu": mu, "tau": tau}
+    if design.omega is not None:
+        values["omega"] = design.omega.sample(rng, size)
+        mu_stratum = mu[..., None] + values["omega"][..., None] * rng.standard_normal(tau.shape)
+    else:
+        mu_stratum = mu if design.mean == "independent" else np.repeat(mu[..., None], strata, axis=-1)
+    spread = tau[..., design.stratum]
+    theta = mu_stratum[..., design.stratum] + spread * rng.standard_normal(spread.shape)
+    return _posterior(design, values, mu_stratum, theta, rng)
+
+
+def log_prior(design: Design, posterior: xr.Dataset) -> xr.Dataset:
+    """Log prior density of mu, tau and omega at each draw: the priors that were stated, nothing latent."""
+    data: dict[str, Any] = {}
+    if design.mean == "independent":
+        data["mu_stratum"] = ((*SAMPLE, "stratum"), design.mu.logpdf(posterior["mu_stratum"].values))
+    else:
+        data["mu"] = (SAMPLE, design.mu.logpdf(posterior["mu"].values))
+    tau = posterior["tau"].values
+    if len(design.tau) == 1:
+        data["tau"] = (SAMPLE, design.tau[0].logpdf(tau[..., 0]))
+    else:
+        densities = [p.logpdf(tau[..., s]) for s, p in enumerate(design.tau)]
+        data["tau"] = ((*SAMPLE, "stratum"), np.stack(densities, axis=-1))
+    if design.omega is not None:
+        data["omega"] = (SAMPLE, design.omega.logpdf(posterior["omega"].values))
+    coords = {name: posterior[name] for name in ("chain", "draw", "stratum")}
+    return xr.Dataset(data, coords)
+
+
+def assemble(
+    design: Design, posterior: xr.Dataset, stats: dict[str, NDArray[Any]], rng: np.random.Generator
+) -> xr.DataTree:
+    """The DataTree of a fit, ArviZ groups."""
+    mu_stratum, tau = posterior["mu_stratum"].values, posterior["tau"].values
+    replicate_sd = np.sqrt(design.se**2 + tau[..., design.stratum] ** 2)
+    replicate = mu_stratum[..., design.stratum] + replicate_sd * rng.standard_normal(replicate_sd.shape)
+    study, sample = {"study": list(design.studies)}, {k: posterior[k] for k in SAMPLE}
+    by_study = (*SAMPLE, "study")
+    groups = {
+        "posterior": posterior,
+        "sample_stats": xr.Dataset({name: (SAMPLE, array) for name, array in stats.items()}, sample),
+        "log_likelihood": xr.Dataset(
+            {"y": (by_study, gaussian.log_likelihood(design, mu_stratum, tau))}, {**sample, **study}
+        ),
+        "log_prior": log_prior(design, posterior),
+        "posterior_predictive": xr.Dataset({"y": (by_study, replicate)}, {**sample, **study}),
+        "prior": prior_draws(design, rng, posterior.sizes["draw"]),
+        "observed_data": xr.Dataset({"y": ("study", design.y)}, study),
+        "constant_data": xr.Dataset(
+            {
+                "se": ("study", design.se),
+                "stratum_of_study": ("study", np.array([design.strata[s] for s in design.stratum], dtype=object)),
+            },
+            study,
+        ),
+    }
+    return xr.DataTree.from_dict(groups)

@@ -1,0 +1,99 @@
+"""Sampling with NUTS (PyMC's model, nutpie's sampler): compile once per shape, sample as often as needed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import nutpie
+from numpy.typing import NDArray
+
+from metastrata.errors import SamplingError
+from metastrata.inference.design import Design
+from metastrata.inference.graph import Shape, build_graph, graph_data, shape_of
+
+_COMPILED: dict[Shape, Any] = {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample."""
+
+    draws: int = 2000
+    tune: int = 1000
+    chains: int = 4
+    target_accept: float = 0.99
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draws of mu, tau and omega as they come from the sampler.
+
+    Attributes
+    ----------
+    values : dict
+        ``mu`` (chain, draw) or, with independent means, (chain, draw, stratum); ``tau`` (chain, draw, stratum);
+        ``omega`` (chain, draw), absent unless the mean is exchangeable.
+    stats : dict
+        The sampler's statistics, (chain, draw).
+    seconds : dict
+        Time spent compiling and sampling.
+    """
+
+    values: dict[str, NDArray[Any]]
+    stats: dict[str, NDArray[Any]]
+    settings: Settings
+    seconds: dict[str, float]
+
+
+def compiled(design: Design) -> tuple[Any, float]:
+    """The compiled graph of a design's shape, and the seconds it took (0 if it was there)."""
+    shape, start = shape_of(design), time.perf_counter()
+    if shape not in _COMPILED:
+        _COMPILED[shape] = nutpie.compile_pymc_model(build_graph(design))
+    return _COMPILED[shape], time.perf_counter() - start
+
+
+def sample(design: Design, settings: Settings) -> Sample:
+    """Sample the posterior of mu, tau and omega.
+
+    Raises
+    ------
+    SamplingError
+        If the sampler cannot start or breaks down.
+    """
+    graph, compile_seconds = compiled(design)
+    start = time.perf_counter()
+    try:
+        tree = nutpie.sample(
+            graph.with_data(**graph_data(design)),
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=min(settings.chains, 4),
+            seed=settings.seed,
+            target_accept=settings.target_accept,
+            progress_bar=False,
+            save_warmup=False,
+        )
+    except RuntimeError as error:
+        raise SamplingError(f"the sampler could not run on these data and priors: {str(error).splitlines()[0]}") from error
+    seconds = {"compile": compile_seconds, "sample": time.perf_counter() - start}
+    posterior = tree["posterior"].dataset
+    taus = [posterior[f"tau_{s}"].values for s in range(len(design.tau))]
+    values = {
+        "mu": posterior["mu"].values,
+        "tau": np.stack(taus, axis=-1) if len(taus) > 1 else np.repeat(taus[0][..., None], len(design.strata), axis=-1),
+    }
+    if design.omega is not None:
+        values["omega"] = posterior["omega"].values
+    # Statistics that hold objects (messages, None) cannot be saved and say nothing the flags do not.
+    stats = {
+        str(name): array.values
+        for name, array in tree["sample_stats"].dataset.data_vars.items()
+        if array.dtype != object and array.dims == ("chain", "draw")
+    }
+    return Sample(values, stats, settings, seconds)
