@@ -1,14 +1,14 @@
 """The exceptions of metastrata.
 
-    MetastrataError
-    |- InputError            what was given cannot be analysed (command line: exit status 2)
-    |  |- TableError         a study table: every fault, each with row and column
-    |  |- PlanError          a plan file: a key, a value, a name
-    |  |- PriorError         a prior: its name, a parameter, its support
-    |  |- ModelError         a model that does not fit the data it is asked to explain
-    |  `- OutputError        a folder that exists already, a file that cannot be written
-    |- SamplingError         the sampler could not start or broke down
-    `- InterruptedRun        stopped by hand before the end: nothing is left that looks finished
+MetastrataError
+|- InputError            what was given cannot be analysed (command line: exit status 2)
+|  |- TableError         a study table: every fault, each with row and column
+|  |- PlanError          a plan file: a key, a value, a name
+|  |- PriorError         a prior: its name, a parameter, its support
+|  |- ModelError         a model that does not fit the data it is asked to explain
+|  `- OutputError        a folder that exists already, a file that cannot be written
+|- SamplingError         the sampler could not start or broke down
+`- RunInterruptedError  stopped by hand before the end: nothing is left that looks finished
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SamplingError(MetastrataError):
     """The sampler could not start or broke down."""
 
 
-class InterruptedRun(MetastrataError):
+class RunInterruptedError(MetastrataError):
     """The run was stopped by hand."""
 
 

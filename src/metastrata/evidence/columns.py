@@ -51,7 +51,7 @@ COLUMNS: dict[str, Column] = {
         Column("r", "correlation", ("ri",)),
         # counts
         Column("events_treated", "count", ("ai", "event.e")),
-        Column("events_control", "count", ("event.c",)),
+        Column("events_control", "count", ("event.c", "ci")),
         # an effect as printed
         Column("md", "number"),
         Column("smd", "number"),

@@ -25,6 +25,15 @@ _BEFORE_AFTER = ("mean_before", "sd_before", "mean_after", "sd_after")
 _EVENTS = ("events_treated", "events_control")
 _SINGLE_GROUP = ("self_controlled", "before_after", "pre_post", "single_arm", "case_series")
 _REPORTED = {"SMD": ("smd", "y"), "MD": ("md", "y"), "OR": ("y",), "RR": ("y",), "RD": ("y",), "GEN": ("y",)}
+NO_R = (
+    "the pre-post correlation r is not known and the variance needs it: give r or sd_change in the row, or r for the "
+    "analysis (a value, or 'independent' to treat before and after as two groups, as RevMan does); then see how the "
+    "result changes with r = 0.3, 0.5, 0.7"
+)
+NO_R_FOR_CHANGE = (
+    "change scores are to be put on the raw-score scale, d_raw = d_change sqrt(2(1 - r)); that needs the pre-post "
+    "correlation: give r in the row or for the analysis"
+)
 
 
 @dataclass(frozen=True)
@@ -155,11 +164,10 @@ def _from_change_scores(row: Row, values: tuple[float, ...], options: Options) -
     text = "Hedges g from change scores, standardised by the SD of change"
     if options.change_scores != "convert":
         return Recipe("smd", values, text, metric="change")
-    r = row.value("r")
-    r, whose = (r, "printed") if r is not None else (options.r, "plan")
+    printed = row.value("r")
+    r, whose = (printed, "printed") if printed is not None else (options.r, "plan")
     if not isinstance(r, float):
-        return [row.fault("change scores are to be put on the raw-score scale, d_raw = d_change sqrt(2(1 - r)); "
-                          "that needs the pre-post correlation: give r in the row or for the analysis", "r")]  # fmt: skip
+        return [row.fault(NO_R_FOR_CHANGE, "r")]
     factor = math.sqrt(2 * (1 - r))
     text = f"{text}, put on the raw-score scale by sqrt(2(1 - r)) = {factor:.3g} with r = {r:g} ({whose})"
     return Recipe("smd", values, text, "derived" if whose == "printed" else "assumed", factor)
@@ -181,9 +189,7 @@ def _from_before_after(row: Row, options: Options) -> Recipe | list[Fault]:
         return Recipe("smd" if options.measure == "SMD" else "md", arguments, text, "assumed")
     r, origin, whose = _correlation(row, options)
     if r is None:
-        return [row.fault("the pre-post correlation r is not known and the variance needs it: give r or sd_change in "
-                          "the row, or r for the analysis (a value, or 'independent' to treat before and after as two "
-                          "groups, as RevMan does); then see how the result changes with r = 0.3, 0.5, 0.7", "r")]  # fmt: skip
+        return [row.fault(NO_R, "r")]
     if not -1 < r < 1:
         return [row.fault(f"sd_before, sd_after and sd_change give r = {r:.3g}, which is no correlation", "sd_change")]
     text = f"r = {r:g} ({whose})"

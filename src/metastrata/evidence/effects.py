@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, nearest, unknown
 from metastrata.evidence.columns import Cell
-from metastrata.evidence.derive import FORMULAS, ChangeScores, Options, Origin, Recipe, recipe
+from metastrata.evidence.derive import FORMULAS, INDEPENDENT, ChangeScores, Options, Origin, Recipe, recipe
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.studies import ALL, Row, Studies, studies_from_frame
 
@@ -117,16 +117,18 @@ class Effects:
         return self.better.get(self.endpoints[0]) if len(self.endpoints) == 1 else None
 
     def endpoint(self, name: str) -> Effects:
-        """The effects on one endpoint.
+        """The effects on one endpoint, and the rows left out of it.
 
         Raises
         ------
         InputError
-            If no study reports it.
+            If no row is about it.
         """
-        if name not in self.endpoints:
-            raise InputError(unknown("endpoint", name, self.endpoints))
-        return self._keep(lambda item: item.endpoint == name)
+        known = dict.fromkeys([*self.endpoints, *(e.endpoint for e in self.excluded)])
+        if name not in known:
+            raise InputError(unknown("endpoint", name, known))
+        kept = self._keep(lambda item: item.endpoint == name)
+        return replace(kept, excluded=tuple(e for e in self.excluded if e.endpoint == name))
 
     def stratum(self, name: str) -> Effects:
         """The effects of one stratum."""
@@ -196,8 +198,9 @@ class Effects:
 
         Raises
         ------
-        TableError
-            If lengths differ, a value is missing or not finite, an SE is not positive, or a name stands twice.
+        InputError
+            If lengths differ or a value is not a number; a TableError naming every row where a value is missing or
+            not finite, an SE is not positive, or a name stands twice.
 
         Examples
         --------
@@ -205,14 +208,19 @@ class Effects:
         >>> effects.studies
         ('study 1', 'study 2')
         """
-        estimates, errors = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(se, float))
+        try:
+            estimates, errors = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(se, float))
+        except (TypeError, ValueError):
+            raise InputError("y and se must be numbers") from None
+        if estimates.ndim > 1 or errors.ndim > 1:
+            raise InputError(f"y and se must be one-dimensional (got {estimates.shape} and {errors.shape})")
+        if better is not None:
+            _check_direction(better)
         k = len(estimates)
         names = [f"study {i}" for i in range(1, k + 1)] if study is None else [str(s) for s in study]
         strata = [ALL] * k if stratum is None else [str(s) for s in stratum]
         if not len(errors) == len(names) == len(strata) == k:
-            raise InputError(
-                f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}"
-            )
+            raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}")
         items = [
             Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1) for i in range(k)
         ]
@@ -283,13 +291,37 @@ def effect_sizes(
         studies, faults = studies_from_frame(studies)
     if measure not in MEASURES:
         raise InputError(unknown("measure", measure, MEASURES))
-    if isinstance(r, (int, float)) and not -1 < r < 1:
-        raise InputError(f"r = {r} is not a correlation: it must lie between -1 and 1, without the ends")
-    options = Options(measure, float(r) if isinstance(r, int) else r, change_scores, units or {})
+    if change_scores not in get_args(ChangeScores):
+        raise InputError(unknown("change_scores", str(change_scores), get_args(ChangeScores)))
+    known = [name or "effect" for name in studies.endpoints]
+    for name in endpoints or ():
+        if name not in known:
+            raise InputError(unknown("endpoint", name, known))
+    for direction in (better or {}).values():
+        _check_direction(direction)
+    options = Options(measure, _correlation(r), change_scores, units or {})
     effects, more = derive_effects(studies, options, better=better, strata=strata, endpoints=endpoints)
     if faults := [fault for fault in (*faults, *more) if fault.stops]:
         raise TableError(studies.source, faults)
     return effects
+
+
+def _correlation(r: object) -> float | Literal["independent"] | None:
+    """Check the pre-post correlation asked for."""
+    if r is None:
+        return None
+    if isinstance(r, str):
+        if r == INDEPENDENT:
+            return "independent"
+        raise InputError(f"r = '{r}' is neither a number nor '{INDEPENDENT}'{nearest(r, [INDEPENDENT])}")
+    if not isinstance(r, (int, float, np.number)) or isinstance(r, bool) or not -1 < float(r) < 1:
+        raise InputError(f"r = {r} is not a correlation: it must lie between -1 and 1, without the ends")
+    return float(r)
+
+
+def _check_direction(direction: object) -> None:
+    if direction not in get_args(Better):
+        raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
 
 
 def derive_effects(
@@ -333,12 +365,16 @@ def _stratum(row: Row, strata: Sequence[str] | None, faults: list[Fault]) -> str
     if strata is None:
         return design
     for name in strata:
-        if name.casefold() == "_".join(design.casefold().split()):
+        if _folded(name) == _folded(design):
             return name
     if not row.excluded:
         faults.append(row.fault(f"unknown stratum '{design}': the plan has {', '.join(strata)}"
                                 f"{nearest(design, strata)}", "design"))  # fmt: skip
     return design
+
+
+def _folded(name: str) -> str:
+    return "_".join(name.casefold().split())
 
 
 def _direction(row: Row, endpoint: str, directions: dict[str, Better]) -> list[Fault]:
@@ -397,7 +433,15 @@ def _compute(recipes: Sequence[tuple[Row, str, str, Recipe]], options: Options) 
         y_i, se_i = estimates[i]
         items.append(
             Effect(
-                row.text("study"), stratum, endpoint, y_i * factor, se_i * factor, r.text, r.origin, row.number, row.cells
+                row.text("study"),
+                stratum,
+                endpoint,
+                y_i * factor,
+                se_i * factor,
+                r.text,
+                r.origin,
+                row.number,
+                row.cells,
             )
         )
     return items

@@ -128,7 +128,7 @@ def load_studies(path: str | Path) -> tuple[Studies, list[Fault]]:
         If the file cannot be read as a table at all.
     """
     path = Path(path)
-    records = list(csv.reader(io.StringIO(_read_text(path), newline="")))
+    records = _records(path)
     if not records or not any(clean(name) for name in records[0]):
         raise InputError(f"{path.name}: the file is empty")
     header = [clean(name) for name in records[0]]
@@ -140,7 +140,7 @@ def load_studies(path: str | Path) -> tuple[Studies, list[Fault]]:
 
 
 def studies_from_frame(frame: pd.DataFrame) -> tuple[Studies, list[Fault]]:
-    """Read a study table from a pandas frame; design and endpoint may be absent (one stratum, one endpoint)."""
+    """Read a study table from a pandas frame; study, design and endpoint may be absent (numbered, one of each)."""
     header = [clean(str(name)) for name in frame.columns]
     body = [
         (i, ["" if _is_missing(value) else _as_text(value) for value in record])
@@ -148,6 +148,9 @@ def studies_from_frame(frame: pd.DataFrame) -> tuple[Studies, list[Fault]]:
     ]
     if not body:
         raise InputError("table: no data rows")
+    if "study" not in (_column_name(name, header) for name in header):
+        header = ["study", *header]
+        body = [(i, [f"study {i - 1}", *cells]) for i, cells in body]
     return _build("table", header, body, ())
 
 
@@ -156,7 +159,7 @@ def _as_text(value: object) -> str:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value or str(value) in ("<NA>", "NaT")
+    return value is None or str(value) in ("<NA>", "NaT") or bool(value != value)
 
 
 def _read_text(path: Path) -> str:
@@ -174,6 +177,20 @@ def _read_text(path: Path) -> str:
         raise InputError(
             f"{path.name} is not UTF-8 (byte 0x{data[error.start]:02X}, row {row}): save it as 'CSV UTF-8'"
         ) from None
+
+
+def _records(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, cells as text; strict, because an open quote would swallow the rows after it."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    records: list[list[str]] = []
+    try:
+        records.extend(reader)
+    except csv.Error as error:
+        raise InputError(
+            f"{path.name}, row {len(records) + 1}: a quote is not closed, or stands inside a cell ({error}): write "
+            'text that holds a comma or a quote between quotes, and a quote in it twice ("")'
+        ) from None
+    return records
 
 
 def _refuse_european(source: str, header: Sequence[str]) -> None:
@@ -202,13 +219,15 @@ def _column_name(name: str, header: Sequence[str]) -> str:
     folded = name.casefold()
     if folded in COLUMNS:
         return folded
+    if name == "ci" and "ai" not in header:
+        return name  # beside ai, metafor's ci is a count; alone it is more likely a confidence interval
     alias = ALIASES.get(name, "")
     return alias if alias and alias not in header else name
 
 
 def _read_row(number: int, names: Sequence[str], texts: Sequence[str], faults: list[Fault]) -> Row:
     study = clean(texts[names.index("study")]) if "study" in names and len(texts) > names.index("study") else ""
-    extra = [text for text in texts[len(names) :] if clean(text)]
+    extra = [clean(text) for text in texts[len(names) :] if clean(text)]
     if extra:
         faults.append(Fault(f"more cells than columns (first extra cell: '{extra[0]}'): a comma in a text cell "
                             'needs quotes "..." around the cell', number, None, study))  # fmt: skip

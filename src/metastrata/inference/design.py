@@ -68,7 +68,9 @@ def arrange(model: Model, effects: Effects) -> Design:
         If there is not exactly one endpoint, fewer than two studies, or a prior missing for a stratum.
     """
     if len(effects.endpoints) > 1:
-        raise ModelError(f"one endpoint at a time: choose with effects.endpoint(...) among {', '.join(effects.endpoints)}")
+        raise ModelError(
+            f"one endpoint at a time: choose with effects.endpoint(...) among {', '.join(effects.endpoints)}"
+        )
     if len(effects) == 0:
         raise ModelError("there is no study to analyse")
     if len(effects) == 1:

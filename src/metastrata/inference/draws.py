@@ -20,9 +20,7 @@ def pairs(design: Design) -> list[tuple[str, int, int]]:
     if design.mean == "common":
         return []
     names = design.strata
-    return [
-        (f"{names[a]} - {names[b]}", a, b) for a in range(len(names)) for b in range(a + 1, len(names))
-    ]
+    return [(f"{names[a]} - {names[b]}", a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
 
 
 def complete(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:

@@ -58,7 +58,7 @@ class Fit:
 
     @property
     def status(self) -> Status:
-        """"reliable", "unreliable" or "incomplete"."""
+        """The verdict: "reliable", "unreliable" or "incomplete"."""
         return self.diagnostics.status
 
     @property

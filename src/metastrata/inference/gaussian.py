@@ -38,9 +38,7 @@ def summarise_strata(design: Design, tau: Floats) -> StratumSummary:
     return StratumSummary(total / precision, precision)
 
 
-def draw_stratum_means(
-    design: Design, mu: Floats, tau: Floats, omega: Floats, rng: np.random.Generator
-) -> Floats:
+def draw_stratum_means(design: Design, mu: Floats, tau: Floats, omega: Floats, rng: np.random.Generator) -> Floats:
     """Draw the stratum means given mu, tau and omega, shape (..., stratum); exact, and safe at omega = 0."""
     summary = summarise_strata(design, tau)
     shrink = 1 / (1 + summary.precision * omega[..., None] ** 2)

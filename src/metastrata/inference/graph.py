@@ -83,9 +83,7 @@ def build_graph(design: Design) -> pm.Model:
         data = {name: pm.Data(name, value) for name, value in graph_data(design).items()}
         per_stratum = (shape.strata,) if shape.mean == "independent" else ()
         mu = _random_variable("mu", shape.mu, data["prior_mu"], per_stratum)
-        parts = [
-            _random_variable(f"tau_{s}", sig, data[f"prior_tau_{s}"], ()) for s, sig in enumerate(shape.tau)
-        ]
+        parts = [_random_variable(f"tau_{s}", sig, data[f"prior_tau_{s}"], ()) for s, sig in enumerate(shape.tau)]
         tau2 = pt.stack([part**2 for part in parts]) if len(parts) > 1 else pt.ones(shape.strata) * parts[0] ** 2
         member, y = data["membership"], data["y"]
         variance = data["variance"][None, :] + tau2[:, None]

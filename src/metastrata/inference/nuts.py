@@ -80,7 +80,9 @@ def sample(design: Design, settings: Settings) -> Sample:
             save_warmup=False,
         )
     except RuntimeError as error:
-        raise SamplingError(f"the sampler could not run on these data and priors: {str(error).splitlines()[0]}") from error
+        raise SamplingError(
+            f"the sampler could not run on these data and priors: {str(error).splitlines()[0]}"
+        ) from error
     seconds = {"compile": compile_seconds, "sample": time.perf_counter() - start}
     posterior = tree["posterior"].dataset
     taus = [posterior[f"tau_{s}"].values for s in range(len(design.tau))]

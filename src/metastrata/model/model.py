@@ -127,7 +127,9 @@ def _check_priors(
 def _supported(name: str, p: Prior) -> Prior:
     wanted = "real" if name == "mu" else "positive"
     if wanted == "positive" and p.support != "positive":
-        raise PriorError(f"{name} is a standard deviation; {p} allows negative values. Use for example half_normal(0.5)")
+        raise PriorError(
+            f"{name} is a standard deviation; {p} allows negative values. Use for example half_normal(0.5)"
+        )
     if wanted == "real" and p.support != "real" and p.family != "uniform":
         raise PriorError(f"mu may be negative or positive; {p} allows only positive values")
     return p

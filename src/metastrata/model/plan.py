@@ -108,6 +108,7 @@ class Plan(_Frozen):
     model: ModelChoices
     endpoints: dict[str, Endpoint]
     alternatives: list[Alternative] = Field(default_factory=list)
+    overall_in_figure: bool = False
     path: Path = Path()
     sha256: str = ""
 
@@ -159,9 +160,7 @@ class Plan(_Frozen):
         r = alternative.r if alternative and alternative.r is not None else choices.r
         change = (alternative.change_scores if alternative else None) or choices.change_scores
         units = {
-            name: {endpoint.unit: 1.0, **endpoint.convert}
-            for name, endpoint in self.endpoints.items()
-            if endpoint.unit
+            name: {endpoint.unit: 1.0, **endpoint.convert} for name, endpoint in self.endpoints.items() if endpoint.unit
         }
         return Options(choices.measure, r, change, units)
 
@@ -212,7 +211,9 @@ def read_plan(path: str | Path) -> Plan:
         return Plan.model_validate({**content, "path": path, "sha256": hashlib.sha256(raw).hexdigest()})
     except ValidationError as error:
         lines = list(dict.fromkeys(_explain(item) for item in error.errors()))
-        raise PlanError("\n  ".join([f"{path.name}:", *lines] if len(lines) > 1 else [f"{path.name}: {lines[0]}"])) from None
+        raise PlanError(
+            "\n  ".join([f"{path.name}:", *lines] if len(lines) > 1 else [f"{path.name}: {lines[0]}"])
+        ) from None
     except MetastrataError as error:
         raise PlanError(f"{path.name}: {error}") from None
 

@@ -54,7 +54,7 @@ class _HalfStudentT:
         return np.asarray(self.t.ppf((1 + q) / 2))
 
     def rvs(self, size: Any, random_state: np.random.Generator) -> Floats:
-        return np.abs(self.t.rvs(size=size, random_state=random_state))
+        return np.asarray(np.abs(self.t.rvs(size=size, random_state=random_state)))
 
 
 class _LogT:
@@ -111,14 +111,10 @@ FAMILIES: dict[str, Family] = {
             _scipy("lognorm", lambda m, s: {"s": s, "scale": math.exp(m)}),
         ),
         Family("log_t", ("df", "location", "scale"), "positive", _LogT),
-        Family(
-            "inverse_gamma", ("shape", "scale"), "positive", _scipy("invgamma", lambda a, s: {"a": a, "scale": s})
-        ),
+        Family("inverse_gamma", ("shape", "scale"), "positive", _scipy("invgamma", lambda a, s: {"a": a, "scale": s})),
         Family("gamma", ("shape", "rate"), "positive", _scipy("gamma", lambda a, r: {"a": a, "scale": 1 / r})),
         Family("lomax", ("shape", "scale"), "positive", _scipy("lomax", lambda c, s: {"c": c, "scale": s})),
-        Family(
-            "uniform", ("lower", "upper"), "real", _scipy("uniform", lambda a, b: {"loc": a, "scale": b - a})
-        ),
+        Family("uniform", ("lower", "upper"), "real", _scipy("uniform", lambda a, b: {"loc": a, "scale": b - a})),
     )
 }
 _UNBOUNDED = {"mean", "location", "meanlog", "lower", "upper"}
@@ -378,11 +374,13 @@ def prior(text: str | Prior) -> Prior:
     if isinstance(text, Prior):
         return text
     if not isinstance(text, str):
-        raise PriorError(f"a prior is written as text, such as \"half_normal(0.5)\" (got {text!r})")
+        raise PriorError(f'a prior is written as text, such as "half_normal(0.5)" (got {text!r})')
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError):
-        raise PriorError(f"cannot read the prior '{text}': write it as name(number, ...), such as normal(0, 1)") from None
+        raise PriorError(
+            f"cannot read the prior '{text}': write it as name(number, ...), such as normal(0, 1)"
+        ) from None
     return _from_tree(tree, text)
 
 

@@ -1,0 +1,161 @@
+"""The command line. Exit status: 0 done, 1 a result is unreliable, 2 the input or the words are wrong.
+
+What a verb needs is imported inside it: `check` and `effects` must answer without loading PyMC.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from metastrata.errors import Fault, InputError, MetastrataError, RunInterruptedError, TableError
+
+app = typer.Typer(
+    name="metastrata",
+    help="Bayesian meta-analysis that keeps study designs in strata.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+UNRELIABLE, WRONG, INTERRUPTED = 1, 2, 130
+PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, a TOML file.")]
+
+
+def _err(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _stop(error: MetastrataError) -> NoReturn:
+    """Say what is wrong in plain words and leave with its exit status."""
+    _err(f"metastrata: {error}")
+    if isinstance(error, RunInterruptedError):
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(WRONG if isinstance(error, InputError) else UNRELIABLE)
+
+
+@app.command()
+def check(plan: PlanPath) -> None:
+    """Read a plan and its study table and say what is wrong, without fitting anything."""
+    from metastrata.model.plan import read_plan
+    from metastrata.reporting.run import assess
+
+    try:
+        read = read_plan(plan)
+        effects, faults = assess(read)
+        for alternative in read.alternatives:
+            faults += [f for f in assess(read, alternative)[1] if f not in faults]
+    except MetastrataError as error:
+        _stop(error)
+    stopping = [fault for fault in faults if fault.stops]
+    if stopping:
+        _report_faults(read.table.name, stopping)
+        raise typer.Exit(WRONG)
+    typer.echo(f"{read.title}\nmodel: mean {read.model.mean}, heterogeneity {read.model.heterogeneity}")
+    for name, text in read.statistical_model().prior_lines().items():
+        typer.echo(f"  {name} ~ {text}")
+    for name, endpoint in read.endpoints.items():
+        part = effects.endpoint(name)
+        typer.echo(f"\n{endpoint.label} ({endpoint.better} is better): {_counts(part.items)}")
+        for item in part.items:
+            flag = "  [assumed value]" if item.origin == "assumed" else ""
+            typer.echo(f"  {item.stratum:16s} {item.study:28s} {item.y:9.3f} (se {item.se:.3f})  {item.derivation}{flag}")
+        for gone in part.excluded:
+            typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
+    typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
+
+
+def _counts(items: tuple[object, ...]) -> str:
+    return "one study, nothing to pool" if len(items) == 1 else f"{len(items)} studies"
+
+
+def _report_faults(source: str, faults: list[Fault]) -> None:
+    waiting = [f for f in faults if f.severity == "waiting"]
+    wrong = [f for f in faults if f.severity != "waiting"]
+    if wrong:
+        _err(str(TableError(source, wrong)))
+    if waiting:
+        _err(f"{source}: {len(waiting)} row{'s' if len(waiting) > 1 else ''} waiting for extraction")
+        for fault in waiting:
+            _err(f"  {fault}")
+
+
+@app.command()
+def run(
+    plan: PlanPath,
+    out: Annotated[Path | None, typer.Option(help="Folder to make (default: reports/NAME of the plan).")] = None,
+    engine: Annotated[str, typer.Option(help="How to compute the posterior.")] = "nuts",
+    draws: Annotated[int, typer.Option(min=100, help="Draws per chain.")] = 2000,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed (default: the plan's).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder if it exists.")] = False,
+) -> None:
+    """Run the analysis of a plan and write its report."""
+    from metastrata.reporting.run import run as run_plan
+
+    try:
+        result = run_plan(plan, out, engine=engine, draws=draws, seed=seed, force=force, say=_err)
+    except MetastrataError as error:
+        _stop(error)
+    except KeyboardInterrupt:
+        _stop(RunInterruptedError("stopped: nothing was written"))
+    for part in result.endpoints:
+        why = f": {'; '.join(part.reasons)}" if part.reasons else ""
+        typer.echo(f"{part.endpoint.label}: {part.status.replace('_', ' ')}{why}")
+    if result.status != "reliable":
+        _err("metastrata: a result is not reliable; it is marked so in every file")
+        raise typer.Exit(UNRELIABLE)
+
+
+@app.command()
+def effects(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A study table, a CSV file.")],
+    measure: Annotated[str, typer.Option(help="Effect measure: SMD, MD, OR, RR, RD or GEN.")] = "SMD",
+    r: Annotated[str | None, typer.Option(help="Pre-post correlation where none is printed, or 'independent'.")] = None,
+    change_scores: Annotated[
+        str, typer.Option(help="Change-score effects among raw-score ones: refuse, convert or as_reported.")
+    ] = "refuse",
+) -> None:
+    """Compute the effect sizes of a study table and print them as CSV."""
+    import csv
+
+    from metastrata.evidence.effects import effect_sizes
+    from metastrata.evidence.studies import read_studies
+
+    try:
+        found = effect_sizes(
+            read_studies(table), measure, r=_correlation(r), change_scores=change_scores  # type: ignore[arg-type]
+        )  # fmt: skip
+    except MetastrataError as error:
+        _stop(error)
+    names = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(item, name) for name in names] for item in found.items)
+
+
+def _correlation(text: str | None) -> float | None | str:
+    if text is None or text == "independent":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"r = {text}: a number between -1 and 1, or 'independent'") from None
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the analysis.")]) -> None:
+    """Write a plan and an empty study table to fill in."""
+    from metastrata.reporting.starter import write_starter
+
+    try:
+        for path in write_starter(name, Path()):
+            typer.echo(f"wrote {path}")
+    except MetastrataError as error:
+        _stop(error)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,149 @@
+"""Weighted moments: the sums and projections that every estimator of tau2 is made of.
+
+With ``W = diag(1 / (v_i + tau2))`` and ``P = W - W X (X'WX)^-1 X'W``, all of them need only ``y'Py``, ``y'PPy``,
+``tr P`` and ``tr PP`` (Viechtbauer 2005, J Educ Behav Stat 30:261, section 2). Many sets of studies are worked on at
+once, one a row; a study that is not there has variance infinity, thus weight zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Sets of studies, one a row.
+
+    Attributes
+    ----------
+    y, variance : ndarray, shape (..., study)
+        Estimates and their variances; where a study is absent, 0 and infinity.
+    x : ndarray of shape (study, coefficient), or None
+        Design matrix shared by all rows; None stands for the intercept alone.
+    """
+
+    y: Floats
+    variance: Floats
+    x: Floats | None = None
+
+    @property
+    def count(self) -> Floats:
+        """Number of studies in each row."""
+        return np.isfinite(self.variance).sum(-1).astype(float)
+
+    @property
+    def coefficients(self) -> int:
+        """Number of coefficients."""
+        return 1 if self.x is None else self.x.shape[1]
+
+    @property
+    def df(self) -> Floats:
+        """Number of studies less number of coefficients."""
+        return self.count - self.coefficients
+
+    def rows(self, index: NDArray[np.intp]) -> Samples:
+        """Return the rows of `index`, which may repeat."""
+        return Samples(self.y[index], self.variance[index], self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Projection of the estimates at given weights.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (..., study)
+    projected : ndarray, shape (..., study)
+        ``P y``, the weighted residuals.
+    leverage : ndarray, shape (..., study)
+        Diagonal of the hat matrix.
+    q, q2, q3 : ndarray
+        ``y'Py`` (Cochran's Q), ``y'PPy``, ``y'PPPy``.
+    trace, trace2 : ndarray
+        ``tr P`` and ``tr PP``.
+    log_det : ndarray
+        ``log |X'WX|``.
+    """
+
+    weight: Floats
+    projected: Floats
+    leverage: Floats
+    q: Floats
+    q2: Floats
+    q3: Floats
+    trace: Floats
+    trace2: Floats
+    log_det: Floats
+
+
+def moments(samples: Samples, tau2: Floats) -> Moments:
+    """Moments with weights ``1 / (v + tau2)``; `tau2` has the shape of the rows."""
+    return weighted_moments(samples, 1 / (samples.variance + tau2[..., None]))
+
+
+def weighted_moments(samples: Samples, weight: Floats) -> Moments:
+    """Moments with any weights."""
+    return _mean_moments(samples.y, weight) if samples.x is None else _design_moments(samples.y, weight, samples.x)
+
+
+def total(a: Floats, b: Floats) -> Floats:
+    """Sum of products over the studies."""
+    return np.asarray(np.einsum("...i,...i->...", a, b))
+
+
+def _mean_moments(y: Floats, w: Floats) -> Moments:
+    """The moments of a mean, where every projection is a sum."""
+    sum_w = w.sum(-1)
+    mean = total(w, y) / sum_w
+    u = w * (y - mean[..., None])
+    wu = w * u
+    q, q2 = total(u, y - mean[..., None]), total(u, u)
+    w2 = w * w
+    mean_w = w2.sum(-1) / sum_w
+    trace2 = w2.sum(-1) - 2 * total(w2, w) / sum_w + mean_w**2
+    q3 = total(wu, u) - wu.sum(-1) ** 2 / sum_w
+    return Moments(w, u, w / sum_w[..., None], q, q2, q3, sum_w - mean_w, trace2, np.log(sum_w))
+
+
+def _design_moments(y: Floats, w: Floats, x: Floats) -> Moments:
+    """The moments of a regression, by the QR decomposition of the weighted design matrix."""
+    root = np.sqrt(w)
+    basis, triangle = np.linalg.qr(root[..., None] * x)
+    residual = _off(basis, root * y)
+    u = root * residual
+    h = (basis**2).sum(-1)
+    core = np.einsum("...ij,...i,...ik->...jk", basis, w, basis)
+    trace2 = total(w**2, 1 - 2 * h) + (core**2).sum((-2, -1))
+    again = _off(basis, root * u)
+    log_det = 2 * np.log(np.abs(np.diagonal(triangle, axis1=-2, axis2=-1))).sum(-1)
+    return Moments(
+        w, u, h, total(residual, residual), total(u, u), total(again, again), total(w, 1 - h), trace2, log_det
+    )
+
+
+def _off(basis: Floats, z: Floats) -> Floats:
+    """The part of `z` off the columns of an orthonormal `basis`."""
+    inside = np.einsum("...ij,...i->...j", basis, z)
+    return np.asarray(z - np.einsum("...ij,...j->...i", basis, inside))
+
+
+def log_likelihood(samples: Samples, tau2: Floats, *, restricted: bool) -> Floats:
+    """Log likelihood of tau2 with the coefficients at their best, constants included.
+
+    Viechtbauer (2005), equations 6 (ML) and 11 (REML); the restricted one has metafor's constant
+    ``log |X'X| / 2 - (k - p) log(2 pi) / 2``.
+    """
+    m = moments(samples, tau2)
+    log_w = np.log(m.weight, out=np.zeros_like(m.weight), where=m.weight > 0)
+    value = 0.5 * log_w.sum(-1) - 0.5 * m.q
+    if not restricted:
+        return np.asarray(value - 0.5 * samples.count * math.log(2 * math.pi))
+    present = np.isfinite(samples.variance).astype(float)
+    design = weighted_moments(samples, present).log_det
+    return np.asarray(value + 0.5 * (design - m.log_det) - 0.5 * samples.df * math.log(2 * math.pi))

@@ -1,0 +1,100 @@
+"""The figures of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metastrata.inference.fit import Fit
+from metastrata.plots.diagnostics import save_diagnostics
+from metastrata.plots.forest import MEASURE_NAMES, draw_forest
+from metastrata.plots.overview import OverviewRow, draw_overview
+from metastrata.plots.style import save
+from metastrata.plots.tables import forest_table, probability, single_study_table
+from metastrata.reporting.results import EndpointResult, RunResult
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Paths of a run's figures: forest plots (SVG) and diagnostics (PNG) by endpoint, and the overview."""
+
+    forest: dict[str, Path] = field(default_factory=dict)
+    diagnostics: dict[str, dict[str, Path]] = field(default_factory=dict)
+    overview: Path | None = None
+
+
+def write_figures(result: RunResult, folder: Path) -> Figures:
+    """Draw every figure of a run into `folder`."""
+    folder.mkdir()
+    forest, diagnostics = {}, {}
+    for part in result.endpoints:
+        if len(part.effects) == 0:
+            continue
+        forest[part.name] = _forest(result, part, folder)
+        if part.fit is not None:
+            diagnostics[part.name] = save_diagnostics(part.fit, folder)
+    rows = [row for part in result.endpoints for row in _overview_rows(result, part)]
+    overview = None
+    if len(result.endpoints) > 1:
+        axis = f"{MEASURE_NAMES.get(result.plan.effects.measure, 'Effect')}, 95 % credible interval"
+        overview = save(draw_overview(rows, title=result.plan.title, axis=axis), folder / "overview")[0]
+    return Figures(forest, diagnostics, overview)
+
+
+def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
+    plan, choices = result.plan, part.endpoint
+    if part.fit is None:
+        table = single_study_table(part.effects, title=choices.label, labels=plan.strata)
+    else:
+        table = forest_table(
+            part.fit,
+            title=choices.label,
+            labels=plan.strata,
+            overall=plan.overall_in_figure,
+            references=_references(part),
+            mid=choices.mid,
+        )
+    return save(draw_forest(table), folder / f"{part.name}_forest")[0]
+
+
+def _references(part: EndpointResult) -> list[tuple[str, float, float, float]]:
+    """Other answers for all studies together: REML + HKSJ, and the published one."""
+    if part.comparison is None:
+        return []
+    table = part.comparison
+    overall = table[(table["stratum"] == "") & (table["quantity"] == "mean")]
+    wanted = overall[(overall["method"] == "REML + HKSJ") | overall["method"].str.startswith("published")]
+    return [
+        (row.method[:1].upper() + row.method[1:], row.estimate, row.lower, row.upper)
+        for row in wanted.itertuples()
+        if row.lower == row.lower
+    ]
+
+
+def _overview_rows(result: RunResult, part: EndpointResult) -> list[OverviewRow]:
+    plan = result.plan
+    k = len(part.effects)
+    unit = "study" if k == 1 else "studies"
+    better = f"{part.endpoint.better} is better"
+    flag = "" if part.status in ("reliable", "single_study", "no_study") else "  NOT RELIABLE"
+    rows = [OverviewRow(f"{part.endpoint.label} ({k} {unit}; {better}){flag}")]
+    order = list(plan.strata)
+    for row in part.summary.itertuples():
+        values = (row.mean, row.eti95_lower, row.eti95_upper)
+        if row.quantity == "y":
+            label = f"{row.study}: its own estimate"
+            rows.append(OverviewRow(label, values, "not pooled", order.index(row.stratum)))
+        elif row.quantity == "mu_stratum" and _pooled_by_design(part.fit):
+            rows.append(OverviewRow(plan.strata[row.stratum], values, _benefit(row.p_benefit), order.index(row.stratum)))
+        elif row.quantity == "mu" and (plan.overall_in_figure or not _pooled_by_design(part.fit)):
+            rows.append(OverviewRow("All designs together", values, _benefit(row.p_benefit)))
+    return rows
+
+
+def _pooled_by_design(fit: Fit | None) -> bool:
+    return fit is not None and fit.design.mean != "common"
+
+
+def _benefit(p: float) -> str:
+    text = probability(p)
+    return f"P(benefit) {text}" if text[0] in "<>" else f"P(benefit) = {text}"

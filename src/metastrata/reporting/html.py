@@ -1,0 +1,130 @@
+"""report.html: one file, no network, from the results of a run."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metastrata.plots.style import interval, number
+from metastrata.plots.tables import probability
+from metastrata.reporting import prose
+from metastrata.reporting.figures import Figures
+from metastrata.reporting.results import EndpointResult, RunResult
+
+TEMPLATES = Path(__file__).parent / "templates"
+QUANTITIES = {"mean": "Mean", "prediction": "New study", "tau": "tau"}
+
+
+def report_html(
+    result: RunResult, figures: Figures, settings: Mapping[str, Any], versions: Mapping[str, str]
+) -> str:
+    """The report as HTML text; every name from the plan or the table is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"num": _num, "p": _p, "count": lambda v: f"{v:,.0f}" if v == v else ""}
+    environment.globals["interval"] = _interval
+    plan = result.plan
+    return environment.get_template("report.html").render(
+        plan=plan,
+        result=result,
+        model=plan.statistical_model(),
+        equations=plan.statistical_model().equations(len(plan.strata)),
+        parts=[_part(result, part, figures) for part in result.endpoints],
+        overview=_inline_svg(figures.overview, "Overview of all endpoints") if figures.overview else "",
+        methods=prose.methods(result, versions, settings),
+        sensitivity=_sensitivity(result),
+        settings=settings,
+        versions=versions,
+    )
+
+
+def _num(value: Any, digits: int = 2) -> str:
+    return number(float(value), digits) if value is not None and value == value else ""
+
+
+def _p(value: Any) -> str:
+    return probability(float(value)) if value is not None and value == value else ""
+
+
+def _interval(row: Mapping[str, Any], estimate: str = "mean", lower: str = "eti95_lower", upper: str = "eti95_upper") -> str:
+    values = [row[name] for name in (estimate, lower, upper)]
+    if any(v != v for v in values[1:]):
+        return f"{_num(values[0])} (interval not estimable)" if values[0] == values[0] else "not estimable"
+    return interval(*values)
+
+
+def _part(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str, Any]:
+    path = figures.forest.get(part.name)
+    label = part.endpoint.label
+    return {
+        "result": part,
+        "name": part.name,
+        "label": label,
+        "sentences": prose.key_sentences(result, part),
+        "unknown": prose.cannot_know(result, part),
+        "forest": _inline_svg(path, _alt(part)) if path else "",
+        "summary": [r for r in part.summary.to_dict("records") if r["quantity"] != "theta"],
+        "comparison": _comparison(part),
+        "diagnostics": {
+            kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()
+        },
+    }
+
+
+def _alt(part: EndpointResult) -> str:
+    """What a forest plot shows, in words, for readers who cannot see it."""
+    names = ", ".join(part.effects.studies)
+    return f"Forest plot of {part.endpoint.label}: {len(part.effects)} studies ({names}); the numbers are in the tables."
+
+
+def _comparison(part: EndpointResult) -> list[dict[str, Any]]:
+    if part.comparison is None:
+        return []
+    rows = part.comparison.to_dict("records")
+    for row in rows:
+        row["kind"] = QUANTITIES[row["quantity"]]
+        row["stratum"] = row["stratum"] or "All studies"
+    return rows
+
+
+def _sensitivity(result: RunResult) -> list[dict[str, Any]]:
+    """Rows of the sensitivity table: an alternative each, with its means by design and overall."""
+    table, rows = result.sensitivity, []
+    why = {a.name: a.why for a in result.plan.alternatives}
+    for (endpoint, alternative), group in table.groupby(["endpoint", "alternative"], sort=False):
+        cells = {
+            (row["quantity"], row["stratum"]): row
+            for row in group.to_dict("records")
+        }
+        rows.append(
+            {
+                "endpoint": endpoint,
+                "label": result.plan.endpoints[endpoint].label,
+                "alternative": alternative,
+                "why": why.get(alternative, ""),
+                "overall": cells.get(("mu", "")),
+                "strata": [cells.get(("mu_stratum", s)) for s in result.plan.strata],
+                "status": group["status"].iloc[0],
+            }
+        )
+    return rows if result.plan.alternatives else []
+
+
+def _inline_svg(path: Path, alt: str) -> str:
+    """An SVG figure to stand in the page, as an image with its description."""
+    from markupsafe import Markup, escape
+
+    text = re.sub(r">\s+<", "><", path.read_text(encoding="utf-8"))
+    data = base64.b64encode(text.encode()).decode()
+    return Markup(f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">')
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
