@@ -39,8 +39,8 @@ def _stop(error: MetastrataError) -> NoReturn:
 @app.command()
 def check(plan: PlanPath) -> None:
     """Read a plan and its study table and say what is wrong, without fitting anything."""
+    from metastrata.model.intake import assess
     from metastrata.model.plan import read_plan
-    from metastrata.reporting.run import assess
 
     try:
         read = read_plan(plan)

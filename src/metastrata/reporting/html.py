@@ -42,7 +42,18 @@ def report_html(
         sensitivity=_sensitivity(result),
         settings=settings,
         versions=versions,
+        mid=_mid(result),
     )
+
+
+def _mid(result: RunResult) -> str:
+    """The minimal important differences of the plan and where they come from."""
+    said = [
+        f"Minimal important difference for {e.label}: {e.mid:g}{f' ({e.mid_source})' if e.mid_source else ''}."
+        for e in result.plan.endpoints.values()
+        if e.mid is not None
+    ]
+    return " ".join(said)
 
 
 def _num(value: Any, digits: int = 2) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.comparison import compare
 from metastrata.appraisal.summaries import columns, single_study, summary
-from metastrata.errors import Fault, InputError, ModelError, RunInterruptedError, TableError, unknown
-from metastrata.evidence.effects import Effects, derive_effects
-from metastrata.evidence.studies import load_studies
+from metastrata.errors import InputError, ModelError, RunInterruptedError, unknown
+from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import ENGINES, Fit, fit
+from metastrata.model.intake import require
 from metastrata.model.plan import Alternative, Plan, read_plan
 from metastrata.reporting.folder import new_folder, refuse_existing
 from metastrata.reporting.results import SENSITIVITY, EndpointResult, RunResult, as_json, csv_text, dump
@@ -23,43 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Say = Callable[[str], None]
-
-
-def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects, list[Fault]]:
-    """Read and derive the effects of a plan, with every fault found in the table.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read at all, or an alternative leaves out a study that is not there.
-    """
-    studies, faults = load_studies(plan.table)
-    effects, more = derive_effects(
-        studies,
-        plan.options(alternative),
-        better=plan.better,
-        strata=tuple(plan.strata),
-        endpoints=tuple(plan.endpoints),
-    )
-    faults += [f for f in more if f not in faults]
-    named = [row.text("endpoint") for row in studies.rows]
-    for name in plan.endpoints:
-        if name not in named:
-            faults.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name))
-    for name in (alternative.leave_out if alternative else ()):
-        if name not in effects.studies:
-            where = f"{plan.path.name}: alternative '{alternative.name if alternative else ''}'"
-            raise InputError(f"{where}: {unknown('study', name, dict.fromkeys(effects.studies))}")
-    return effects, faults
-
-
-def require(plan: Plan, alternative: Alternative | None = None) -> Effects:
-    """The effects of a plan; refuses if anything stops the analysis."""
-    effects, faults = assess(plan, alternative)
-    stopping = [fault for fault in faults if fault.stops]
-    if stopping:
-        raise TableError(plan.table.name, stopping)
-    return effects
 
 
 def run(
@@ -160,8 +123,9 @@ def _endpoint(
     if len(part) == 1:
         tell(f"{choices.label}: one study ({part.studies[0]}), reported as it is, nothing pooled")
         return EndpointResult(name, choices, part, None, single_study(part), None, own)
-    tell(f"{choices.label}: {len(part)} studies in {_strata_text(part)}, sampling")
+    tell(f"{choices.label}: {len(part)} studies in {_strata_text(part)}: compiling and sampling")
     found = _fit(plan, None, part, own, settings, tell)
+    tell(f"  {_verdict(found)}")
     published = choices.published
     comparison = compare(found, published.model_dump() if published else None, plan.strata)
     return EndpointResult(name, choices, part, found, summary(found, mid=choices.mid), comparison, own)
@@ -188,15 +152,20 @@ def _fit(
         **settings,
     )
     if found.status == "incomplete":
-        raise RunInterruptedError(f"stopped while sampling {found.endpoint} ({'; '.join(found.reasons)}): nothing was written")
-    verdict = found.diagnostics
-    reasons = f": {'; '.join(found.reasons)}" if found.reasons else ""
-    tell(
-        f"  {found.status}{reasons} (R-hat {verdict.worst_r_hat:.3f}, ESS {verdict.least_ess:,.0f}, "
-        f"{verdict.divergences} divergences; compiled in {found.seconds['compile']:.1f} s, "
-        f"sampled in {found.seconds['sample']:.1f} s)"
-    )
+        raise RunInterruptedError(
+            f"stopped while sampling {found.endpoint} ({'; '.join(found.reasons)}): nothing was written"
+        )
     return found
+
+
+def _verdict(found: Fit) -> str:
+    seen = found.diagnostics
+    reasons = f": {'; '.join(found.reasons)}" if found.reasons else ""
+    seconds = sum(found.seconds.values())
+    return (
+        f"{found.status}{reasons} (R-hat {seen.worst_r_hat:.3f}, ESS {seen.least_ess:,.0f}, "
+        f"{seen.divergences} divergences, {seconds:.1f} s)"
+    )
 
 
 def _sensitivity(
@@ -219,11 +188,11 @@ def _sensitivity(
                 part = part.without(left)
             if main.fit is None or len(part) < 2 or (alternative.leave_out and not left):
                 continue
-            tell(f"{main.endpoint.label}, {alternative.name}")
             try:
                 found = _fit(plan, alternative, part, seed_for(seed, main.name, alternative.name), settings, tell)
             except ModelError as error:
                 raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {error}") from None
+            tell(f"{main.endpoint.label}, {alternative.name}: {_verdict(found)}")
             tables.append(_sensitivity_rows(summary(found), alternative.name))
     tables = [t for t in tables if len(t)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SENSITIVITY)
