@@ -1,12 +1,46 @@
-from .errors import (
-    Fault as Fault,
-    InputError as InputError,
-    MetastrataError as MetastrataError,
-    ModelError as ModelError,
-    PlanError as PlanError,
-    PriorError as PriorError,
-    SamplingError as SamplingError,
-    TableError as TableError,
-)
+from .errors import Fault as Fault
+from .errors import InputError as InputError
+from .errors import MetastrataError as MetastrataError
+from .errors import ModelError as ModelError
+from .errors import OutputError as OutputError
+from .errors import PlanError as PlanError
+from .errors import PriorError as PriorError
+from .errors import RunInterruptedError as RunInterruptedError
+from .errors import SamplingError as SamplingError
+from .errors import TableError as TableError
+from .evidence.studies import Studies as Studies
+from .evidence.studies import read_studies as read_studies
+from .evidence.effects import Effect as Effect
 from .evidence.effects import Effects as Effects
 from .evidence.effects import effect_sizes as effect_sizes
+from .model.priors import Prior as Prior
+from .model.priors import prior as prior
+from .model.priors import normal as normal
+from .model.priors import student_t as student_t
+from .model.priors import cauchy as cauchy
+from .model.priors import half_normal as half_normal
+from .model.priors import half_cauchy as half_cauchy
+from .model.priors import half_student_t as half_student_t
+from .model.priors import exponential as exponential
+from .model.priors import log_normal as log_normal
+from .model.priors import log_t as log_t
+from .model.priors import inverse_gamma as inverse_gamma
+from .model.priors import gamma as gamma
+from .model.priors import lomax as lomax
+from .model.priors import uniform as uniform
+from .model.priors import mixture as mixture
+from .model.model import Model as Model
+from .model.plan import Plan as Plan
+from .model.plan import read_plan as read_plan
+from .inference.fit import Fit as Fit
+from .inference.fit import fit as fit
+from .inference.fit import load_draws as load_draws
+from .frequentist.pooling import Classical as Classical
+from .frequentist.pooling import classical as classical
+from .appraisal.summaries import summary as summary
+from .appraisal.comparison import compare as compare
+from .plots.tables import ForestTable as ForestTable
+from .plots.tables import forest_table as forest_table
+from .plots.forest import plot_forest as plot_forest
+from .reporting.results import RunResult as RunResult
+from .reporting.run import run as run

@@ -61,7 +61,9 @@ def check(plan: PlanPath) -> None:
         typer.echo(f"\n{endpoint.label} ({endpoint.better} is better): {_counts(part.items)}")
         for item in part.items:
             flag = "  [assumed value]" if item.origin == "assumed" else ""
-            typer.echo(f"  {item.stratum:16s} {item.study:28s} {item.y:9.3f} (se {item.se:.3f})  {item.derivation}{flag}")
+            typer.echo(
+                f"  {item.stratum:16s} {item.study:28s} {item.y:9.3f} (se {item.se:.3f})  {item.derivation}{flag}"
+            )
         for gone in part.excluded:
             typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
     typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
@@ -135,7 +137,7 @@ def effects(
     writer.writerows([getattr(item, name) for name in names] for item in found.items)
 
 
-def _correlation(text: str | None) -> float | None | str:
+def _correlation(text: str | None) -> float | str | None:
     if text is None or text == "independent":
         return text
     try:

@@ -247,7 +247,9 @@ def test_our_name_comes_before_that_of_metafor(write):
 
 
 def test_include_says_why_a_row_is_left_out(write):
-    studies = read_studies(write('study,design,endpoint,include\nA,rct,e,yes\nB,rct,e,"No: medians, no SD"\nC,rct,e,\n'))
+    studies = read_studies(
+        write('study,design,endpoint,include\nA,rct,e,yes\nB,rct,e,"No: medians, no SD"\nC,rct,e,\n')
+    )
     assert [row.excluded for row in studies.rows] == ["", "medians, no SD", ""]
 
 

@@ -115,7 +115,7 @@ def _row(
 
 
 def _published_row(published: Mapping[str, Any]) -> list[Any]:
-    allowed = ("estimate", "ci", "source", "ci_level")
+    allowed = ("estimate", "ci", "source", "ci_level", "note")
     for key in published:
         if key not in allowed:
             raise InputError(unknown("key of published", key, allowed))
@@ -128,4 +128,5 @@ def _published_row(published: Mapping[str, Any]) -> list[Any]:
     source = str(published.get("source", "") or "published")
     level = published.get("ci_level") or 95
     nan = float("nan")
-    return ["mean", "", f"published: {source}", estimate, float(lower), float(upper), f"{level:g} % confidence", nan, nan, ""]
+    label, note = f"published: {source}", str(published.get("note") or "")
+    return ["mean", "", label, estimate, float(lower), float(upper), f"{level:g} % confidence", nan, nan, note]

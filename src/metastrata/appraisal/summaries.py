@@ -64,7 +64,7 @@ def quantities(fit: Fit) -> Iterator[Quantity]:
 
 
 def _stratum_of(fit: Fit, study: int) -> str:
-    return fit.design.strata[fit.design.stratum[study]]
+    return fit.design.strata[int(fit.design.stratum[study])]
 
 
 def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataFrame:

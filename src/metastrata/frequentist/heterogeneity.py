@@ -56,7 +56,10 @@ def sidik_jonkman(samples: Samples) -> Floats:
 
 
 def paule_mandel(samples: Samples) -> Floats:
-    """Paule and Mandel: Q equals its expectation (DerSimonian and Kacker 2007, section 2.4); the same as Morris's EB."""
+    """Paule and Mandel: Q equals its expectation (DerSimonian and Kacker 2007, section 2.4).
+
+    Morris's empirical Bayes estimator (EB) is the same number (Viechtbauer 2005, section 2.6).
+    """
     return solve_q(samples, samples.df)
 
 

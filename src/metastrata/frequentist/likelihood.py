@@ -37,7 +37,7 @@ def likelihood_tau2(samples: Samples, *, restricted: bool) -> tuple[Floats, Floa
     than a step of the grid (1/31 of the log range) are taken as one.
     """
     smallest = samples.variance.min(-1)
-    grid = _grid(samples, smallest)
+    grid = score_grid(samples)
     spread = Samples(samples.y[:, None, :], samples.variance[:, None, :], samples.x)
     slope = _score(moments(spread, grid), restricted=restricted)
     rows, cells = np.nonzero((slope[:, :-1] > 0) & (slope[:, 1:] <= 0))
@@ -54,13 +54,13 @@ def likelihood_tau2(samples: Samples, *, restricted: bool) -> tuple[Floats, Floa
     return tau2, gap
 
 
-def _grid(samples: Samples, smallest: Floats) -> Floats:
+def score_grid(samples: Samples) -> Floats:
     """Values of tau2 from 0 to where the score must be negative, evenly spaced in ``log(tau2 + min v)``.
 
     From ``y'PPy <= RSS / (tau2 + min v)^2`` and ``tr P >= (k - p) / (tau2 + max v)``, RSS being unweighted, the score
     is negative beyond the positive root of ``(k - p) u^2 - RSS u - RSS (max v - min v)``, ``u = tau2 + min v``.
     """
-    present = np.isfinite(samples.variance)
+    smallest, present = samples.variance.min(-1), np.isfinite(samples.variance)
     largest = np.where(present, samples.variance, 0).max(-1)
     flat = Samples(samples.y, np.where(present, 1.0, np.inf), samples.x)
     rss = moments(flat, np.zeros(len(smallest))).q

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.batch import Pools, pool_rows
+from metastrata.frequentist.checks import checked
 from metastrata.frequentist.heterogeneity import method_name
 from metastrata.frequentist.intervals import check_level, interval_name, prediction_name
-from metastrata.frequentist.moments import Floats, Samples
+from metastrata.frequentist.moments import Floats
 
 SCALARS = (
     "estimate", "se", "lower", "upper", "p_value", "statistic", "df", "tau2", "i2", "h2", "q", "q_p",
@@ -165,22 +165,11 @@ def pool(
     InputError
         If there is no study, lengths differ, a number is not finite, a variance is not positive, or a word is unknown.
     """
-    y, variance = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(variance, float))
-    _check(y, variance)
+    samples = checked(y, variance)
     check_level(level)
     asked = (method_name(method), interval_name(interval), prediction_name(prediction))
-    row = pool_rows(Samples(y[None], variance[None]), asked[0], asked[1], level, asked[2])
+    row = pool_rows(samples, *asked[:2], level, asked[2])
     return _one(row, asked, level, studies)
-
-
-def _check(y: Floats, variance: Floats) -> None:
-    if y.ndim != 1 or y.shape != variance.shape:
-        raise InputError(f"y has shape {y.shape} and variance {variance.shape}: both must be (study,), the same")
-    if not len(y):
-        raise InputError("there is no study to pool")
-    for i, (estimate, spread) in enumerate(zip(y, variance, strict=True)):
-        if not (math.isfinite(estimate) and math.isfinite(spread) and spread > 0):
-            raise InputError(f"study {i + 1}: y = {estimate}, variance = {spread}: both must be finite, variance > 0")
 
 
 def _one(row: Pools, asked: tuple[str, str, str], level: float, studies: tuple[str, ...]) -> Classical:
@@ -193,12 +182,11 @@ def _one(row: Pools, asked: tuple[str, str, str], level: float, studies: tuple[s
     return Classical(
         **numbers,
         q_df=k - 1, k=k, method=method, interval=used, prediction=prediction, level=level, weights=row.weights[0],
-        convergence=convergence, note="; ".join(_remarks(numbers, convergence, k, asked)), studies=studies,
+        convergence=convergence, note="; ".join(_remarks(numbers, convergence, k, method, interval)), studies=studies,
     )  # fmt: skip
 
 
-def _remarks(numbers: dict[str, float], convergence: str, k: int, asked: tuple[str, str, str]) -> list[str]:
-    method, interval, prediction = asked
+def _remarks(numbers: dict[str, float], convergence: str, k: int, method: str, interval: str) -> list[str]:
     if convergence:
         return [convergence]
     if k == 1:

@@ -29,7 +29,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     for name in plan.endpoints:
         if name not in named:
             faults.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name))
-    for name in (alternative.leave_out if alternative else ()):
+    for name in alternative.leave_out if alternative else ():
         if name not in effects.studies:
             where = f"{plan.path.name}: alternative '{alternative.name if alternative else ''}'"
             raise InputError(f"{where}: {unknown('study', name, dict.fromkeys(effects.studies))}")

@@ -42,6 +42,7 @@ class Published(_Frozen):
     ci: Annotated[tuple[Number, Number], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
     ci_level: Number = 95.0
     source: str = ""
+    note: str = ""
 
     @model_validator(mode="after")
     def _ordered(self) -> Published:

@@ -25,7 +25,9 @@ def _thinned(fit: Fit, names: list[str]) -> Any:
     draws = fit.posterior.sizes["draw"] * fit.posterior.sizes["chain"]
     least = min(float(fit.diagnostics.ess_bulk[name].min()) for name in names)
     step = max(1, math.ceil(draws / least)) if least > 0 else 1
-    return fit.draws.map_over_datasets(lambda group: group.isel(draw=slice(None, None, step)) if "draw" in group.sizes else group)
+    return fit.draws.map_over_datasets(
+        lambda group: group.isel(draw=slice(None, None, step)) if "draw" in group.sizes else group
+    )
 
 
 def save_diagnostics(fit: Fit, folder: Path) -> dict[str, Path]:

@@ -53,6 +53,8 @@ def draw_forest(table: ForestTable) -> Figure:
     with style():
         left, right = _columns(table)
         widths = [_width(column, table) for column in (*left, *right)]
+        longest = max(measure(left[0].text(row), _bold(row)) for row in table.rows) + 0.14
+        widths[0] += max(0.0, longest - sum(w + GAP for w in widths[: len(left)]))
         head, foot = 0.95, 1.45
         height = head + foot + ROW * len(table.rows)
         width = sum(widths) + GAP * (len(widths) + 3) + PLOT_WIDTH
@@ -61,9 +63,7 @@ def draw_forest(table: ForestTable) -> Figure:
         canvas.set(xlim=(0, width), ylim=(0, height))
         canvas.axis("off")
         plot_left = GAP + sum(w + GAP for w in widths[: len(left)])
-        axes = figure.add_axes(
-            (plot_left / width, foot / height, PLOT_WIDTH / width, ROW * len(table.rows) / height)
-        )
+        axes = figure.add_axes((plot_left / width, foot / height, PLOT_WIDTH / width, ROW * len(table.rows) / height))
         heights = [len(table.rows) - i - 0.5 for i in range(len(table.rows))]
         _draw_axis(axes, table)
         _draw_rows(axes, table, heights)
@@ -98,17 +98,22 @@ def _bold(row: ForestRow) -> bool:
     return row.kind in ("stratum", "mean", "overall")
 
 
-def _width(column: Column, table: ForestTable) -> float:
-    """Width of a column in inches, from its widest text."""
+def measure(text: str, bold: bool) -> float:
+    """Width of a text in inches at the figure's font size."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    def measure(text: str, bold: bool) -> float:
-        # A stratum's heading may run over the columns at its right, which are empty in its row.
-        properties = FontProperties(weight="bold" if bold else "normal")
-        return float(TextPath((0, 0), text, size=9, prop=properties).get_extents().width) / 72 if text.strip() else 0.0
+    if not text.strip():
+        return 0.0
+    properties = FontProperties(weight="bold" if bold else "normal")
+    return float(TextPath((0, 0), text, size=9, prop=properties).get_extents().width) / 72
 
-    texts = [(column.text(row), _bold(row)) for row in table.rows if row.kind != "stratum"]
+
+def _width(column: Column, table: ForestTable) -> float:
+    """Width of a column in inches, from its widest text."""
+    # Headings, contrasts and results to compare with have no cells at their right: their names may run over.
+    over = ("stratum", "contrast", "reference") if column.heading == "Study" else ("stratum",)
+    texts = [(column.text(row), _bold(row)) for row in table.rows if row.kind not in over]
     indent = 0.14 if column.heading == "Study" else 0.04
     return max(measure(column.heading, True), *(measure(text, bold) for text, bold in texts), 0.3) + indent
 
@@ -144,7 +149,7 @@ def _draw_axis(axes: Axes, table: ForestTable) -> None:
         place = -table.mid if table.better == "lower" else table.mid
         axes.axvline(place, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.tick_params(axis="x", labelsize=8.5)
-    axes.xaxis.get_major_locator().set_params(nbins=7, min_n_ticks=4)  # type: ignore[attr-defined]
+    axes.locator_params(axis="x", nbins=7, min_n_ticks=4)
 
 
 def _draw_rows(axes: Axes, table: ForestTable, heights: Sequence[float]) -> None:

@@ -40,9 +40,7 @@ def draw_overview(rows: Sequence[OverviewRow], *, title: str, axis: str) -> Figu
         canvas = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         canvas.set(xlim=(0, width), ylim=(0, height))
         canvas.axis("off")
-        axes = figure.add_axes(
-            (plot_left / width, foot / height, plot_width / width, row_height * len(rows) / height)
-        )
+        axes = figure.add_axes((plot_left / width, foot / height, plot_width / width, row_height * len(rows) / height))
         axes.set(ylim=(0, len(rows)), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.patch.set_alpha(0)

@@ -160,9 +160,7 @@ def forest_table(
         )
     rows += _closing_rows(fit, interval, names, overall, references)
     text = title or fit.endpoint
-    return ForestTable(
-        tuple(rows), text, fit.effects.measure, fit.effects.direction, fit.status, _footer(fit), mid
-    )
+    return ForestTable(tuple(rows), text, fit.effects.measure, fit.effects.direction, fit.status, _footer(fit), mid)
 
 
 def _closing_rows(
@@ -201,13 +199,21 @@ def _closing_rows(
                 note=_probability(fit, draws),
             )
         )
-    if references:
-        rows.append(ForestRow("stratum", "For comparison: all studies pooled, designs ignored"))
-    rows += [ForestRow("reference", label, observed=(e, low, high)) for label, e, low, high in references]
-    return rows
+    return rows + _reference_rows(references, "For comparison: all studies pooled, designs ignored")
 
 
-def single_study_table(effects: Effects, *, title: str = "", labels: Mapping[str, str] | None = None) -> ForestTable:
+def _reference_rows(references: Sequence[tuple[str, float, float, float]], heading: str) -> list[ForestRow]:
+    rows = [ForestRow("reference", label, observed=(e, low, high)) for label, e, low, high in references]
+    return [ForestRow("stratum", heading), *rows] if rows else []
+
+
+def single_study_table(
+    effects: Effects,
+    *,
+    title: str = "",
+    labels: Mapping[str, str] | None = None,
+    references: Sequence[tuple[str, float, float, float]] = (),
+) -> ForestTable:
     """The numbers of a forest plot for an endpoint with one study: nothing is pooled."""
     if len(effects) != 1:
         raise InputError(f"one study expected, {len(effects)} found")
@@ -215,6 +221,7 @@ def single_study_table(effects: Effects, *, title: str = "", labels: Mapping[str
     rows = (
         ForestRow("stratum", f"{names.get(item.stratum, item.stratum)} (k = 1)", stratum=item.stratum),
         ForestRow("study", item.study, _size(item), _data(item), _observed(item), stratum=item.stratum),
+        *_reference_rows(references, "For comparison"),
     )
     footer = "One study: its own estimate and 95 % confidence interval. Nothing is pooled; heterogeneity is unknown."
     return ForestTable(rows, title or item.endpoint, effects.measure, effects.direction, "single_study", footer)

@@ -44,7 +44,9 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
 def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
     plan, choices = result.plan, part.endpoint
     if part.fit is None:
-        table = single_study_table(part.effects, title=choices.label, labels=plan.strata)
+        published = choices.published
+        references = [(f"Published: {published.source}", published.estimate, *published.ci)] if published else []
+        table = single_study_table(part.effects, title=choices.label, labels=plan.strata, references=references)
     else:
         table = forest_table(
             part.fit,
@@ -78,17 +80,19 @@ def _overview_rows(result: RunResult, part: EndpointResult) -> list[OverviewRow]
     better = f"{part.endpoint.better} is better"
     flag = "" if part.status in ("reliable", "single_study", "no_study") else "  NOT RELIABLE"
     rows = [OverviewRow(f"{part.endpoint.label} ({k} {unit}; {better}){flag}")]
-    order = list(plan.strata)
+    order, overall = list(plan.strata), []
     for row in part.summary.itertuples():
         values = (row.mean, row.eti95_lower, row.eti95_upper)
         if row.quantity == "y":
             label = f"{row.study}: its own estimate"
             rows.append(OverviewRow(label, values, "not pooled", order.index(row.stratum)))
         elif row.quantity == "mu_stratum" and _pooled_by_design(part.fit):
-            rows.append(OverviewRow(plan.strata[row.stratum], values, _benefit(row.p_benefit), order.index(row.stratum)))
+            rows.append(
+                OverviewRow(plan.strata[row.stratum], values, _benefit(row.p_benefit), order.index(row.stratum))
+            )
         elif row.quantity == "mu" and (plan.overall_in_figure or not _pooled_by_design(part.fit)):
-            rows.append(OverviewRow("All designs together", values, _benefit(row.p_benefit)))
-    return rows
+            overall.append(OverviewRow("All designs together", values, _benefit(row.p_benefit)))
+    return rows + overall
 
 
 def _pooled_by_design(fit: Fit | None) -> bool:

@@ -18,9 +18,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 QUANTITIES = {"mean": "Mean", "prediction": "New study", "tau": "tau"}
 
 
-def report_html(
-    result: RunResult, figures: Figures, settings: Mapping[str, Any], versions: Mapping[str, str]
-) -> str:
+def report_html(result: RunResult, figures: Figures, settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     """The report as HTML text; every name from the plan or the table is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -48,12 +46,11 @@ def report_html(
 
 def _mid(result: RunResult) -> str:
     """The minimal important differences of the plan and where they come from."""
-    said = [
-        f"Minimal important difference for {e.label}: {e.mid:g}{f' ({e.mid_source})' if e.mid_source else ''}."
-        for e in result.plan.endpoints.values()
-        if e.mid is not None
-    ]
-    return " ".join(said)
+    endpoints = [e for e in result.plan.endpoints.values() if e.mid is not None]
+    said: dict[str, list[str]] = {}
+    for e in endpoints:
+        said.setdefault(f"{e.mid:g}{f' ({e.mid_source})' if e.mid_source else ''}", []).append(e.label)
+    return " ".join(f"Minimal important difference for {', '.join(names)}: {text}." for text, names in said.items())
 
 
 def _num(value: Any, digits: int = 2) -> str:
@@ -64,7 +61,9 @@ def _p(value: Any) -> str:
     return probability(float(value)) if value is not None and value == value else ""
 
 
-def _interval(row: Mapping[str, Any], estimate: str = "mean", lower: str = "eti95_lower", upper: str = "eti95_upper") -> str:
+def _interval(
+    row: Mapping[str, Any], estimate: str = "mean", lower: str = "eti95_lower", upper: str = "eti95_upper"
+) -> str:
     values = [row[name] for name in (estimate, lower, upper)]
     if any(v != v for v in values[1:]):
         return f"{_num(values[0])} (interval not estimable)" if values[0] == values[0] else "not estimable"
@@ -83,26 +82,46 @@ def _part(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str
         "forest": _inline_svg(path, _alt(part)) if path else "",
         "summary": [r for r in part.summary.to_dict("records") if r["quantity"] != "theta"],
         "comparison": _comparison(part),
-        "diagnostics": {
-            kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()
-        },
+        "diagnostics": {kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()},
     }
 
 
 def _alt(part: EndpointResult) -> str:
     """What a forest plot shows, in words, for readers who cannot see it."""
     names = ", ".join(part.effects.studies)
-    return f"Forest plot of {part.endpoint.label}: {len(part.effects)} studies ({names}); the numbers are in the tables."
+    return (
+        f"Forest plot of {part.endpoint.label}: {len(part.effects)} studies ({names}); the numbers are in the tables."
+    )
 
 
-def _comparison(part: EndpointResult) -> list[dict[str, Any]]:
+def _comparison(part: EndpointResult) -> dict[str, Any] | None:
+    """The comparison as a table: a row per quantity and method, a column for all studies and for each design."""
     if part.comparison is None:
-        return []
+        return None
     rows = part.comparison.to_dict("records")
+    columns = list(dict.fromkeys(row["stratum"] for row in rows))
+    lines: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
-        row["kind"] = QUANTITIES[row["quantity"]]
-        row["stratum"] = row["stratum"] or "All studies"
-    return rows
+        cell = _interval(row, "estimate", "lower", "upper")
+        lines.setdefault((QUANTITIES[row["quantity"]], row["method"]), {})[row["stratum"]] = cell
+    for row in rows:
+        if row["quantity"] == "mean" and row["method"] in ("REML + HKSJ", "DL + Wald"):
+            method = row["method"].split(" ")[0]
+            lines.setdefault((QUANTITIES["tau"], method), {})[row["stratum"]] = _num(row["tau"])
+            lines.setdefault(("I\u00b2, %", method), {})[row["stratum"]] = _num(row["i2"], 0)
+    order = [*QUANTITIES.values(), "I\u00b2, %"]
+    keys = sorted(lines, key=lambda key: (order.index(key[0]), key[1] != "Bayesian"))
+    said = ((row["stratum"] or "All studies", row["method"], row["note"]) for row in rows if row["note"])
+    notes = dict.fromkeys(
+        f"{where}, {method}: {note}." for where, method, note in said if method not in ("Bayesian", "fixed effect")
+    )
+    return {
+        "columns": [name or "All studies" for name in columns],
+        "lines": [
+            (quantity, method, [lines[quantity, method].get(c, "") for c in columns]) for quantity, method in keys
+        ],
+        "notes": list(notes),
+    }
 
 
 def _sensitivity(result: RunResult) -> list[dict[str, Any]]:
@@ -110,10 +129,7 @@ def _sensitivity(result: RunResult) -> list[dict[str, Any]]:
     table, rows = result.sensitivity, []
     why = {a.name: a.why for a in result.plan.alternatives}
     for (endpoint, alternative), group in table.groupby(["endpoint", "alternative"], sort=False):
-        cells = {
-            (row["quantity"], row["stratum"]): row
-            for row in group.to_dict("records")
-        }
+        cells = {(row["quantity"], row["stratum"]): row for row in group.to_dict("records")}
         rows.append(
             {
                 "endpoint": endpoint,

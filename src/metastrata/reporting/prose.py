@@ -26,7 +26,20 @@ def p_text(p: float) -> str:
 
 
 def key_sentences(result: RunResult, part: EndpointResult) -> list[str]:
-    """What was found for an endpoint, one sentence a design."""
+    """What was found for an endpoint, one sentence a design, and what is published."""
+    return _found(result, part) + _published(part)
+
+
+def _published(part: EndpointResult) -> list[str]:
+    published = part.endpoint.published
+    if published is None:
+        return []
+    note = f" ({published.note})" if published.note else ""
+    values = interval(published.estimate, *published.ci)
+    return [f"Published, {published.source or 'no source given'}: {values}{note}."]
+
+
+def _found(result: RunResult, part: EndpointResult) -> list[str]:
     if part.status == "no_study":
         return ["No study can be analysed for this endpoint; the rows left out are listed below."]
     if part.fit is None:
@@ -67,9 +80,8 @@ def key_sentences(result: RunResult, part: EndpointResult) -> list[str]:
 
 def _chances(row: Any, part: EndpointResult) -> str:
     text = f"; probability of benefit {p_text(row.p_benefit)}"
-    mid = part.endpoint.mid
-    if mid is not None:
-        text += f", of a benefit larger than {mid:g} {p_text(row.p_beyond_mid)}"
+    if part.endpoint.mid is not None:
+        text += f", of a benefit larger than the minimal important difference {p_text(row.p_beyond_mid)}"
     return text
 
 
@@ -118,7 +130,7 @@ def cannot_know(result: RunResult, part: EndpointResult) -> list[str]:
 
 def _source(result: RunResult) -> str:
     source = result.plan.effects.r_source
-    return f" ({source})" if source else ""
+    return f" ({source.rstrip('.')})" if source else ""
 
 
 def methods(result: RunResult, versions: Mapping[str, str], settings: Mapping[str, Any]) -> list[str]:
@@ -132,7 +144,7 @@ def methods(result: RunResult, versions: Mapping[str, str], settings: Mapping[st
         "before. " + _derivation_text(result),
         _model_text(result),
         f"Priors: {'; '.join(f'{k} ~ {v}' for k, v in model.prior_lines().items() if several or k != 'omega')}.",
-        "Study effects and stratum means were integrated out of the model and drawn exactly afterwards. Posteriors were "
+        "Study effects and stratum means were integrated out and drawn exactly afterwards. Posteriors were "
         f"sampled with NUTS (PyMC {versions['pymc']}, nutpie {versions['nutpie']}): {settings['chains']} chains of "
         f"{settings['draws']} draws after {settings['tune']} tuning steps, target acceptance 0.99, seed "
         f"{settings['seed']}. A fit counts as reliable with no divergence, R-hat at most 1.01, bulk and tail effective "
@@ -160,8 +172,7 @@ def _model_text(result: RunResult) -> str:
     if strata == 1:
         return "A normal-normal random-effects model was fitted to each endpoint."
     return (
-        "A hierarchical normal-normal model was fitted to each endpoint, with study designs as strata: "
-        f"{means}; {tau}."
+        f"A hierarchical normal-normal model was fitted to each endpoint, with study designs as strata: {means}; {tau}."
     )
 
 

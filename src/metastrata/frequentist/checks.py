@@ -1,0 +1,78 @@
+"""Refusing what cannot be analysed, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metastrata.errors import InputError
+from metastrata.frequentist.moments import Floats, Samples
+
+
+def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names: Sequence[str] = ()) -> Samples:
+    """One set of studies as a single row, checked.
+
+    Parameters
+    ----------
+    y, variance : array_like, shape (study,)
+    x : array_like, shape (study, coefficient), optional
+        Design matrix.
+    names : sequence of str, optional
+        Names of its columns, for messages.
+
+    Returns
+    -------
+    Samples
+
+    Raises
+    ------
+    InputError
+        If there is no study, shapes differ, a number is not finite, a variance is not positive, or the columns of
+        the design matrix depend on each other.
+    """
+    estimates, spread = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(variance, float))
+    if estimates.ndim != 1 or estimates.shape != spread.shape:
+        raise InputError(
+            f"y has shape {estimates.shape} and variance {spread.shape}: both must be (study,) and the same"
+        )
+    if not len(estimates):
+        raise InputError("there is no study to pool")
+    good = np.isfinite(estimates) & np.isfinite(spread) & (spread > 0)
+    if not good.all():
+        i = int(np.flatnonzero(~good)[0])
+        raise InputError(
+            f"study {i + 1}: y = {estimates[i]}, variance = {spread[i]}: both must be finite, and the variance positive"
+        )
+    return Samples(estimates[None], spread[None], None if x is None else design(x, len(estimates), names))
+
+
+def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
+    """Check a design matrix of `k` rows.
+
+    Raises
+    ------
+    InputError
+        If its shape is wrong, a number is not finite, or its columns depend on each other.
+    """
+    matrix = np.asarray(x, float)
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    if matrix.ndim != 2 or matrix.shape[0] != k or matrix.shape[1] == 0:
+        raise InputError(f"the design matrix has shape {matrix.shape}: it needs {k} rows, one a study")
+    if not np.isfinite(matrix).all():
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
+        raise InputError(f"study {row + 1} has {matrix[row, column]} for {_name(names, column)}: leave the study out")
+    scaled = matrix / np.maximum(np.abs(matrix).max(0), math.ulp(0.0))
+    for column in range(matrix.shape[1]):
+        if np.linalg.matrix_rank(scaled[:, : column + 1]) <= column:
+            raise InputError(
+                f"{_name(names, column)} says nothing that the columns before it do not say already (or there are too "
+                f"few studies): leave it out"
+            )
+    return matrix
+
+
+def _name(names: Sequence[str], column: int) -> str:
+    return f"'{names[column]}'" if column < len(names) else f"column {column + 1} of the design matrix"
