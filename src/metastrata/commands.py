@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from metastrata.errors import Fault, InputError, MetastrataError, RunInterruptedError, TableError
+from metastrata.errors import InputError, MetastrataError, RunInterruptedError, TableError
 
 app = typer.Typer(
     name="metastrata",
@@ -51,8 +51,7 @@ def check(plan: PlanPath) -> None:
         _stop(error)
     stopping = [fault for fault in faults if fault.stops]
     if stopping:
-        _report_faults(read.table.name, stopping)
-        raise typer.Exit(WRONG)
+        _stop(TableError(read.table.name, stopping))
     typer.echo(f"{read.title}\nmodel: mean {read.model.mean}, heterogeneity {read.model.heterogeneity}")
     for name, text in read.statistical_model().prior_lines().items():
         typer.echo(f"  {name} ~ {text}")
@@ -71,17 +70,6 @@ def check(plan: PlanPath) -> None:
 
 def _counts(items: tuple[object, ...]) -> str:
     return "one study, nothing to pool" if len(items) == 1 else f"{len(items)} studies"
-
-
-def _report_faults(source: str, faults: list[Fault]) -> None:
-    waiting = [f for f in faults if f.severity == "waiting"]
-    wrong = [f for f in faults if f.severity != "waiting"]
-    if wrong:
-        _err(str(TableError(source, wrong)))
-    if waiting:
-        _err(f"{source}: {len(waiting)} row{'s' if len(waiting) > 1 else ''} waiting for extraction")
-        for fault in waiting:
-            _err(f"  {fault}")
 
 
 @app.command()

@@ -99,14 +99,35 @@ class Fault:
 
 
 class TableError(InputError):
-    """A study table is wrong; carries every fault found, not only the first."""
+    """A study table is wrong or not complete; carries every fault found, not only the first."""
 
     def __init__(self, source: str, faults: Sequence[Fault]):
         self.source = source
         self.faults = tuple(faults)
-        count = len(self.faults)
-        head = f"{source}: {count} fault{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+        waiting = [fault for fault in faults if fault.severity == "waiting"]
+        wrong = [fault for fault in faults if fault.severity != "waiting"]
+        lines = []
+        if wrong:
+            lines += [f"{source}: {_count(wrong, 'fault')}", *(f"  {fault}" for fault in wrong)]
+        if waiting:
+            lines += [f"{source}: {_count(waiting, 'row')} waiting for extraction", *(f"  {f}" for f in waiting)]
+            lines.append("  Nothing is analysed until these cells hold what the papers print.")
+        super().__init__("\n".join(lines))
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
+
+
+def without_echoes(faults: Iterable[Fault]) -> list[Fault]:
+    """The faults without repeats: one per cell, the first found, and one of each wording."""
+    kept: list[Fault] = []
+    for fault in faults:
+        cell = (fault.row, fault.column)
+        if fault in kept or (fault.column and any((f.row, f.column) == cell for f in kept)):
+            continue
+        kept.append(fault)
+    return kept
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

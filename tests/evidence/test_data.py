@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from numpy.testing import assert_allclose
 
+from metastrata.evidence.columns import COLUMNS
 from metastrata.evidence.effects import derive_effects, effect_sizes
 from metastrata.evidence.studies import load_studies, read_studies
 from metastrata.model.plan import read_plan
@@ -81,6 +82,15 @@ def test_a_plan_derives_its_effects_without_a_fault(path):
             assert set(effects.strata) == set(plan.strata)
             assert set(effects.endpoints) == set(plan.endpoints)
             effects.without(alternative.leave_out if alternative else [])
+
+
+def test_the_readme_explains_every_table_and_every_column():
+    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in TABLES if f"\n## {path.name}\n" not in readme] == []
+    names = [name for column in COLUMNS.values() for name in (column.name, *column.aliases)]
+    assert [name for name in names if f"`{name}`" not in readme] == []
+    kept_as_text = {name for path in TABLES for name in read_studies(path).unknown if not name.startswith("nos_")}
+    assert [name for name in sorted(kept_as_text) if f"`{name}`" not in readme] == []
 
 
 def test_the_lupus_table_holds_the_primary_analysis_and_says_why_the_rest_is_left_out():

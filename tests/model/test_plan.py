@@ -243,7 +243,7 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
         (changed(PRIOR_OF_TAU, 'tau = { rct = "half_normal(1)" }'), "'cohort'"),
         (changed(PRIOR_OF_TAU, 'tau = "mixture(None, half_normal(1))"'), "model.priors.tau: mixture takes weights"),
         (PLAN + 'unit = "g"\nconvert = { "mg" = 0 }\n', "endpoints.pain.convert.mg = 0"),
-        (PLAN + 'convert = { "mg" = 0.001 }\n', "unit"),
+        (PLAN + 'convert = { "mg" = 0.001 }\n', "endpoints.pain.convert: "),
         (PLAN + "[endpoints.pain.published]\nestimate = 1\nci = [0, 2]\nci_level = 0.95\n", "ci_level = 0.95"),
         (ALTERNATIVE + 'priors = { omega = "normal(0, 1)" }\n', "alternative 'x'"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metastrata.errors import Fault, InputError, TableError, nearest, unknown
+from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
 from metastrata.evidence.columns import Cell
 from metastrata.evidence.derive import FORMULAS, INDEPENDENT, ChangeScores, Options, Origin, Recipe, recipe
 from metastrata.evidence.measures import MEASURES
@@ -229,7 +229,11 @@ class Effects:
             for item in items
             if not (math.isfinite(item.y) and math.isfinite(item.se) and item.se > 0)
         ]
-        faults += _duplicates(items)
+        faults += [
+            Fault(f"the name '{name}' stands twice", None, "study", name)
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ]
         if faults:
             raise TableError("estimates", faults)
         order = tuple(dict.fromkeys(strata))
@@ -301,7 +305,7 @@ def effect_sizes(
         _check_direction(direction)
     options = Options(measure, _correlation(r), change_scores, units or {})
     effects, more = derive_effects(studies, options, better=better, strata=strata, endpoints=endpoints)
-    if faults := [fault for fault in (*faults, *more) if fault.stops]:
+    if faults := [fault for fault in without_echoes([*faults, *more]) if fault.stops]:
         raise TableError(studies.source, faults)
     return effects
 
@@ -337,6 +341,7 @@ def derive_effects(
     recipes: list[tuple[Row, str, str, Recipe]] = []
     excluded: list[Excluded] = []
     directions: dict[str, Better] = dict(better or {})
+    seen: dict[tuple[str, str], int] = {}
     for row in studies.rows:
         stratum, endpoint = _stratum(row, strata, faults), row.text("endpoint") or "effect"
         if endpoints is not None and endpoint not in endpoints:
@@ -344,7 +349,7 @@ def derive_effects(
         if row.excluded:
             excluded.append(Excluded(row.text("study"), stratum, endpoint, row.excluded, row.number))
             continue
-        faults += _direction(row, endpoint, directions)
+        faults += _direction(row, endpoint, directions) + _seen_before(row, endpoint, seen)
         found = recipe(row, options)
         if isinstance(found, Recipe):
             recipes.append((row, stratum, endpoint, found))
@@ -352,7 +357,6 @@ def derive_effects(
             faults += found
     faults += _unit_faults(recipes, options) + _mixed_metrics(recipes, options)
     items = _compute(recipes, options)
-    faults += _duplicates(items)
     order = [s for s in strata or dict.fromkeys(i.stratum for i in items) if any(i.stratum == s for i in items)]
     items = [item for stratum in order for item in items if item.stratum == stratum]
     effects = Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded))
@@ -367,7 +371,9 @@ def _stratum(row: Row, strata: Sequence[str] | None, faults: list[Fault]) -> str
     for name in strata:
         if _folded(name) == _folded(design):
             return name
-    if not row.excluded:
+    if strata is not None and "design" not in row.cells:
+        faults.append(Fault("column 'design' is missing: it says which stratum a study belongs to", 1, "design"))
+    elif not row.excluded:
         faults.append(row.fault(f"unknown stratum '{design}': the plan has {', '.join(strata)}"
                                 f"{nearest(design, strata)}", "design"))  # fmt: skip
     return design
@@ -451,20 +457,10 @@ def _unit_factor(row: Row, endpoint: str, options: Options) -> float:
     return options.units.get(endpoint, {}).get(row.text("unit"), 1.0)
 
 
-def _duplicates(items: Sequence[Effect]) -> list[Fault]:
-    faults = []
-    seen: dict[tuple[str, str], Effect] = {}
-    for item in items:
-        first = seen.setdefault((item.study.casefold(), item.endpoint), item)
-        if first is not item:
-            faults.append(
-                Fault(
-                    f"the study stands twice for this endpoint (first in row {first.row}): name its arms or reports "
-                    "apart, or leave one row out with 'no: reason'",
-                    item.row,
-                    "study",
-                    item.study,
-                    item.endpoint,
-                )
-            )
-    return faults
+def _seen_before(row: Row, endpoint: str, seen: dict[tuple[str, str], int]) -> list[Fault]:
+    """A study may stand only once for an endpoint."""
+    first = seen.setdefault((row.text("study").casefold(), endpoint), row.number)
+    if first == row.number:
+        return []
+    advice = "name its arms or reports apart, or leave one row out with 'no: reason'"
+    return [row.fault(f"the study stands twice for this endpoint (first in row {first}): {advice}", "study")]

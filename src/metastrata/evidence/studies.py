@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,13 +206,27 @@ def _build(
     faults: list[Fault] = []
     names = [_column_name(name, header) for name in header]
     faults += [Fault(f"column '{n}' stands twice", 1, n) for n in dict.fromkeys(names) if n and names.count(n) > 1]
+    for i, name in enumerate(names):
+        meant = _misspelt(name, names)
+        if meant:
+            faults.append(Fault(f"column '{name}' is not known; did you mean '{meant}'? If not, give it a name less alike",
+                                1, name))  # fmt: skip
+            names[i] = meant  # so that the checks that follow look at its values
     others = [name for name in names if name and name not in COLUMNS]
     for name in required:
         if name not in names:
             found = ", ".join(name for name in header if name)
-            faults.append(Fault(f"column '{name}' is missing{nearest(name, others)} (found: {found})", 1))
+            faults.append(Fault(f"column '{name}' is missing{nearest(name, others)} (found: {found})", 1, name))
     rows = [_read_row(number, names, cells, faults) for number, cells in body]
     return Studies(source, tuple(rows), tuple(others)), faults
+
+
+def _misspelt(name: str, names: Sequence[str]) -> str:
+    """The column meant by a name that is nearly one of ours: passed over in silence, its values would be lost."""
+    if not name or name in COLUMNS:
+        return ""
+    match = difflib.get_close_matches(name.casefold(), [c for c in COLUMNS if c not in names], n=1, cutoff=0.8)
+    return match[0] if match else ""
 
 
 def _column_name(name: str, header: Sequence[str]) -> str:

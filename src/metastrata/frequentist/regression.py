@@ -39,8 +39,8 @@ class Regression:
     tau2, tau2_total : float
         Variance between studies that is left, and without moderators.
     r2 : float
-        Share of the heterogeneity that the moderators explain, in per cent; NaN without an intercept, or where there
-        is none to explain.
+        Share of the heterogeneity that the moderators explain, in per cent; NaN where there is none to explain, or if
+        the columns do not add up to an intercept.
     i2, h2 : float
         Of what is left; I2 in per cent.
     q_e, q_e_df, q_e_p : float, int, float
@@ -192,6 +192,14 @@ def _constant(samples: Samples) -> int | None:
     return int(ones[0]) if len(ones) else None
 
 
+def _spans_constant(samples: Samples) -> bool:
+    """Whether the model without moderators is nested in this one."""
+    assert samples.x is not None
+    ones = np.ones(len(samples.x))
+    solution, *_ = np.linalg.lstsq(samples.x, ones)
+    return bool(np.abs(samples.x @ solution - ones).max() < 1e-8)
+
+
 def _left(plain: Moments, tau2: float, df: float, fixed: bool) -> tuple[float, float]:
     """I2 in per cent and H2 of the heterogeneity left."""
     if df <= 0:
@@ -207,14 +215,14 @@ def _explained(samples: Samples, tau2: float, method: str) -> tuple[float, float
     alone = Samples(samples.y, samples.variance)
     if method == "FE":
         q, q_total = (float(moments(s, np.zeros(1)).q[0]) for s in (samples, alone))
-        if _constant(samples) is None or samples.df[0] <= 0 or q_total == 0:
+        if not _spans_constant(samples) or samples.df[0] <= 0 or q_total == 0:
             return 0.0, math.nan
         return 0.0, max(0.0, 100 * (1 - (q / samples.df[0]) / (q_total / alone.df[0])))
     if alone.df[0] < 1:
         return math.nan, math.nan
     found, converged = estimate_tau2(alone, method)
     total = float(found[0]) if converged[0] else math.nan
-    if _constant(samples) is None or not total > 0:
+    if not _spans_constant(samples) or not total > 0:
         return total, math.nan
     return total, max(0.0, 100 * (total - tau2) / total) if math.isfinite(tau2) else math.nan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metastrata.errors import Fault, InputError, TableError, unknown
+from metastrata.errors import Fault, InputError, TableError, unknown, without_echoes
 from metastrata.evidence.effects import Effects, derive_effects
 from metastrata.evidence.studies import load_studies
 from metastrata.model.plan import Alternative, Plan
@@ -24,16 +24,16 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         strata=tuple(plan.strata),
         endpoints=tuple(plan.endpoints),
     )
-    faults += [f for f in more if f not in faults]
     named = [row.text("endpoint") for row in studies.rows]
     for name in plan.endpoints:
         if name not in named:
-            faults.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name))
-    for name in alternative.leave_out if alternative else ():
-        if name not in effects.studies:
-            where = f"{plan.path.name}: alternative '{alternative.name if alternative else ''}'"
-            raise InputError(f"{where}: {unknown('study', name, dict.fromkeys(effects.studies))}")
-    return effects, faults
+            more.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name))
+    known = dict.fromkeys(row.text("study") for row in studies.rows)
+    if alternative is not None:
+        for name in alternative.leave_out:
+            if name not in known:
+                raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {unknown('study', name, known)}")
+    return effects, without_echoes([*faults, *more])
 
 
 def require(plan: Plan, alternative: Alternative | None = None) -> Effects:
