@@ -250,16 +250,23 @@ def test_strata_do_not_depend_on_case_or_spaces(name, design):
     assert effects.strata == (name,)
 
 
+def test_strata_need_a_design():
+    frame = rows(ARMS, ARMS).drop(columns="design")
+    assert effect_sizes(frame).strata == ("all",)
+    assert told(frame, strata=["rct"]) == [
+        (1, "design", "column 'design' is missing: it says which stratum a study belongs to")
+    ]
+
+
 def test_a_row_left_out_may_be_of_any_design():
     frame = rows(ARMS, {**ARMS, "design": "case report", "include": "no: one patient"})
     assert len(effect_sizes(frame, strata=["rct"])) == 1
 
 
-def test_faults_of_cells_and_of_derivations_are_told_together():
+def test_faults_of_cells_and_of_derivations_are_told_together_and_once():
     frame = rows({**ARMS, "sd_control": 0}, {**BEFORE_AFTER, "design": "x"}, {"design": "rct"})
     found = told(frame, strata=["rct"])
     assert [(row, column) for row, column, _ in found] == [
-        (2, "sd_control"),
         (2, "sd_control"),
         (3, "design"),
         (3, "r"),
@@ -333,6 +340,12 @@ def test_one_endpoint_is_taken_with_what_was_left_out_of_it():
     assert effects.direction is None
 
 
+def test_an_endpoint_of_which_every_row_is_left_out_has_no_effects():
+    nothing = effect_sizes(rows(ARMS, {"endpoint": "f", "include": "no: medians"})).endpoint("f")
+    assert len(nothing) == 0
+    assert [e.reason for e in nothing.excluded] == ["medians"]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -387,6 +400,10 @@ def test_plain_arrays_that_are_no_effects(arguments, message):
 def test_every_bad_estimate_is_told():
     with pytest.raises(TableError) as error:
         Effects.from_estimates([1, np.nan, 3, 4], [0.1, 0.2, 0, np.inf], study=["a", "b", "c", "A"])
-    assert [fault.row for fault in error.value.faults] == [2, 3, 4, 4]
+    assert [fault.row for fault in error.value.faults] == [2, 3, 4]
     assert str(error.value).splitlines()[1] == "  row 2 (b): y = nan, se = 0.2: both must be finite, and se > 0"
-    assert "the study stands twice" in str(error.value)
+
+
+def test_names_of_estimates_must_differ():
+    with pytest.raises(TableError, match="the name 'a' stands twice"):
+        Effects.from_estimates([1, 2], [0.1, 0.2], study=["a", "a"])

@@ -117,19 +117,33 @@ def test_zero_events_are_a_number(write):
     assert read_studies(write("study,design,endpoint,events_treated\nA,rct,e,0\n")).rows[0].value("events_treated") == 0
 
 
-def test_a_missing_column_is_told_with_the_closest_found(faults):
-    assert faults("stdy,design,endpoint\nA,rct,e\n") == [
-        "row 1: column 'study' is missing; did you mean 'stdy'? (found: stdy, design, endpoint)"
+def test_a_missing_column_is_told_with_those_found(faults):
+    assert faults("trial,design,endpoint\nA,rct,e\n") == [
+        "row 1, column 'study': column 'study' is missing (found: trial, design, endpoint)"
     ]
 
 
 def test_all_missing_columns_are_told(faults):
     lines = faults("y,se\n1,1\n")
-    assert [line.split(" (")[0] for line in lines] == [
-        "row 1: column 'study' is missing",
-        "row 1: column 'design' is missing",
-        "row 1: column 'endpoint' is missing",
+    assert [line.split(" (")[0].split(": ")[1] for line in lines] == [
+        "column 'study' is missing",
+        "column 'design' is missing",
+        "column 'endpoint' is missing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("stdy", "study"), ("mean_treatd", "mean_treated"), ("SD-before", "sd_befo")]
+)
+def test_a_misspelt_column_is_told_before_its_values_are_lost(faults, name, meant):
+    header = "design,endpoint," + ("" if name == "stdy" else "study,") + name
+    (line,) = faults(f"{header}\nrct,e,1{'' if name == 'stdy' else ',2'}\n")
+    assert line.startswith(f"row 1, column '{name}': column '{name}' is not known; did you mean '{meant}")
+
+
+def test_the_values_of_a_misspelt_column_are_checked_all_the_same(faults):
+    lines = faults("study,design,endpoint,sd_befor\nA,rct,e,0\n")
+    assert [line.split(":")[0] for line in lines] == ["row 1, column 'sd_befor'", "row 2, column 'sd_before' (A)"]
 
 
 def test_a_cell_too_many_is_told(faults):

@@ -35,7 +35,7 @@ def hedges_j(df: ArrayLike) -> Floats:
     Examples
     --------
     >>> round(float(hedges_j(16)), 6)
-    0.952419
+    0.952254
     """
     from scipy.special import gammaln
 

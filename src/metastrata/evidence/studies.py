@@ -209,8 +209,8 @@ def _build(
     for i, name in enumerate(names):
         meant = _misspelt(name, names)
         if meant:
-            faults.append(Fault(f"column '{name}' is not known; did you mean '{meant}'? If not, give it a name less alike",
-                                1, name))  # fmt: skip
+            advice = f"did you mean '{meant}'? If not, give it a name less alike"
+            faults.append(Fault(f"column '{name}' is not known; {advice}", 1, name))
             names[i] = meant  # so that the checks that follow look at its values
     others = [name for name in names if name and name not in COLUMNS]
     for name in required:

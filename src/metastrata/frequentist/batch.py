@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -116,18 +117,24 @@ def _samples(y: Floats, variance: Floats) -> Samples:
     return Samples(np.where(absent, 0.0, y), np.where(absent, np.inf, variance))
 
 
-def pool_rows(samples: Samples, method: str, interval: str, level: float, prediction: str) -> Pools:
-    """Pool checked rows; the words are as `method_name`, `interval_name` and `prediction_name` give them."""
+def pool_rows(
+    samples: Samples, method: str, interval: str, level: float, prediction: str, given: float | None = None
+) -> Pools:
+    """Pool checked rows, with tau2 estimated or `given`.
+
+    The words are as `method_name`, `interval_name` and `prediction_name` give them.
+    """
     k = samples.count
     fixed = method == "FE"
     if fixed and interval.startswith("HKSJ"):
         interval = "Wald"
+    start = 0.0 if fixed else math.nan if given is None else float(given)
+    tau2, converged = np.full(len(k), start), np.ones(len(k), bool)
     several = k > 1
-    tau2, converged = np.full(len(k), 0.0 if fixed else np.nan), np.ones(len(k), bool)
-    if not fixed and several.any():
+    if not fixed and given is None and several.any():
         tau2[several], converged[several] = estimate_tau2(samples.rows(np.flatnonzero(several)), method)
-    tau2[~converged] = np.nan
-    used = np.where(several, tau2, 0.0)
+    tau2[~converged] = math.nan
+    used = np.where(several | np.isfinite(tau2), tau2, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _results(samples, used, tau2, converged, interval, level, "" if fixed else prediction)
 
@@ -175,7 +182,6 @@ def _prediction(
     """Prediction interval of each kind in `PREDICTIONS`; "" gives none."""
     if kind == "":
         return np.full_like(k, np.nan), np.full_like(k, np.nan)
-    tau2 = np.where(k > 1, tau2, np.nan)
     if kind == "riley":
         df = k - 2
     elif kind == "HKSJ":

@@ -44,7 +44,8 @@ class Classical:
     k : int
         Number of studies.
     method, interval, prediction : str
-        What was used; `interval` is "Wald" where HKSJ has no meaning (common effect, one study).
+        What was used: `method` is "given" if tau2 was, and `interval` is "Wald" where HKSJ has no meaning (common
+        effect, one study).
     level : float
         Of both intervals, in per cent.
     convergence : str
@@ -135,6 +136,7 @@ def pool(
     *,
     level: float = 95.0,
     prediction: str = "default",
+    tau2: float | None = None,
     studies: tuple[str, ...] = (),
 ) -> Classical:
     """Pool estimates with known variances.
@@ -153,6 +155,8 @@ def pool(
     prediction : {"default", "riley", "HKSJ", "simple"}
         Distribution of the prediction interval: normal if the interval is Wald and t(k - 1) otherwise (as metafor);
         t(k - 2) (Riley 2011); t(k - 1) with the HKSJ variance whatever the interval; or ``estimate +- z tau``.
+    tau2 : float, optional
+        Take this instead of estimating it; `method` is then ignored.
     studies : tuple of str, optional
         Names.
 
@@ -167,8 +171,10 @@ def pool(
     """
     samples = checked(y, variance)
     check_level(level)
-    asked = (method_name(method), interval_name(interval), prediction_name(prediction))
-    row = pool_rows(samples, *asked[:2], level, asked[2])
+    if tau2 is not None and not (math.isfinite(tau2) and tau2 >= 0):
+        raise InputError(f"tau2 = {tau2}: it must be finite and not negative")
+    asked = (method_name(method) if tau2 is None else "given", interval_name(interval), prediction_name(prediction))
+    row = pool_rows(samples, *asked[:2], level, asked[2], tau2)
     return _one(row, asked, level, studies)
 
 
@@ -199,6 +205,6 @@ def _remarks(numbers: dict[str, float], convergence: str, k: int, method: str, i
     remarks = []
     if math.isnan(numbers["prediction_lower"]):
         remarks.append("prediction interval not estimable: t with k - 2 degrees of freedom needs 3 studies")
-    if numbers["se"] == 0:
+    if interval == "HKSJ" and numbers["q"] < 1e-20:
         remarks.append("the estimates are all the same, so the HKSJ variance is zero: use HKSJ_adhoc")
     return remarks

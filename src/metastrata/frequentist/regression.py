@@ -155,7 +155,7 @@ def _assemble(
 ) -> Regression:
     """Everything that follows from tau2."""
     method, interval, level = words
-    df, usable = samples.df[0], bool(np.isfinite(tau2[0]))
+    df, usable = float(samples.df[0]), bool(np.isfinite(tau2[0]))
     plain = moments(samples, np.zeros(1))
     m = moments(samples, tau2 if usable else np.zeros(1))
     beta, covariance = _solve(samples, m)

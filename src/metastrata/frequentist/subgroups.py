@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import chdtrc
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc, fdtrc
 
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.batch import pool_many
 from metastrata.frequentist.checks import checked
-from metastrata.frequentist.moments import Floats
+from metastrata.frequentist.intervals import prediction_interval
 from metastrata.frequentist.pooling import Classical, pool
 from metastrata.frequentist.regression import Regression, meta_regression
 
@@ -136,15 +135,72 @@ def pool_subgroups(
     values, spread = samples.y[0], samples.variance[0]
     names = tuple(dict.fromkeys(labels.tolist()))
     who = np.array(studies or [""] * len(labels), dtype=object)
-    words = {"level": level, "prediction": prediction}
-    overall = pool(values, spread, method, interval, studies=studies, **words)  # type: ignore[arg-type]
-    results = {
-        name: pool(values[at], spread[at], method, interval, studies=tuple(who[at]) if studies else (), **words)  # type: ignore[arg-type]
-        for name in names
-        for at in [labels == name]
-    }
+
+    def pooled(at: NDArray[np.bool_], given: float | None = None) -> Classical:
+        return pool(
+            values[at], spread[at], method, interval, level=level, prediction=prediction, tau2=given,
+            studies=tuple(who[at]) if studies else (),
+        )  # fmt: skip
+
+    members = {name: labels == name for name in names}
+    overall = pooled(np.ones(len(labels), bool))
     if tau2 == "separate":
-        return _separate(results, overall)
-    dummies = np.stack([labels == name for name in names], axis=1).astype(float)
+        return _separate({name: pooled(at) for name, at in members.items()}, overall)
+    dummies = np.stack(list(members.values()), axis=1).astype(float)
     fit = meta_regression(values, spread, dummies, method, interval, level=level, names=names)
-    return _common(results, overall, fit, (values, spread, labels))
+    groups = {name: pooled(at, fit.tau2) for name, at in members.items()} if math.isfinite(fit.tau2) else {}
+    if not groups:
+        return Subgroups({}, overall, math.nan, len(names) - 1, math.nan, math.nan, "common", fit.note)
+    return _common(groups, overall, fit)
+
+
+def _separate(groups: dict[str, Classical], overall: Classical) -> Subgroups:
+    """Compare groups with a tau2 each."""
+    estimate, se = (np.array([getattr(result, name) for result in groups.values()]) for name in ("estimate", "se"))
+    df = len(groups) - 1
+    q, note = math.nan, ""
+    if df == 0:
+        note = "one group: nothing to compare"
+    elif not (se > 0).all():
+        note = "test between groups not estimable: " + ", ".join(n for n, r in groups.items() if not r.se > 0)
+    else:
+        mean = np.average(estimate, weights=1 / se**2)
+        q = float((((estimate - mean) / se) ** 2).sum())
+    p = float(chdtrc(df, q)) if df else math.nan
+    return Subgroups(groups, overall, q, df, math.inf, p, "separate", note)
+
+
+def _common(groups: dict[str, Classical], overall: Classical, fit: Regression) -> Subgroups:
+    """Compare groups that share tau2; their intervals are those of the regression's coefficients."""
+    shared = {}
+    for i, (name, result) in enumerate(groups.items()):
+        low, high = _ahead(result, fit, i)
+        shared[name] = replace(
+            result, se=float(fit.se[i]), lower=float(fit.lower[i]), upper=float(fit.upper[i]), df=fit.df,
+            statistic=float(fit.statistic[i]), p_value=float(fit.p_value[i]), interval=fit.interval,
+            prediction_lower=low, prediction_upper=high, method=fit.method,
+        )  # fmt: skip
+    df = len(groups) - 1
+    if df == 0:
+        return Subgroups(shared, overall, math.nan, 0, math.nan, math.nan, "common", "one group: nothing to compare")
+    contrast = np.hstack([-np.ones((df, 1)), np.eye(df)])
+    difference = contrast @ fit.coefficients
+    chi2 = float(difference @ np.linalg.solve(contrast @ fit.covariance @ contrast.T, difference))
+    if math.isinf(fit.df):
+        return Subgroups(shared, overall, chi2, df, math.inf, float(chdtrc(df, chi2)), "common", fit.note)
+    f = chi2 / df
+    return Subgroups(shared, overall, f, df, fit.df, float(fdtrc(df, fit.df, f)), "common", fit.note)
+
+
+def _ahead(result: Classical, fit: Regression, i: int) -> tuple[float, float]:
+    """Prediction interval of a group: as `pool`, with the degrees of freedom that the groups leave together."""
+    if fit.method == "FE":
+        return math.nan, math.nan
+    se, df = (0.0, math.inf) if result.prediction == "simple" else (float(fit.se[i]), fit.df)
+    if result.prediction == "riley":
+        df = fit.q_e_df - 1
+    elif result.prediction == "HKSJ":
+        df = fit.q_e_df
+    estimate, error, tau2, t_df = (np.array([v]) for v in (result.estimate, se, fit.tau2, df))
+    low, high = prediction_interval(estimate, error, tau2, t_df, fit.level)
+    return float(low[0]), float(high[0])

@@ -51,7 +51,9 @@ class Tables:
         return self.n1 + self.n2
 
 
-def checked_tables(events_treated: ArrayLike, n_treated: ArrayLike, events_control: ArrayLike, n_control: ArrayLike) -> Tables:
+def checked_tables(
+    events_treated: ArrayLike, n_treated: ArrayLike, events_control: ArrayLike, n_control: ArrayLike
+) -> Tables:
     """Tables from counts, as the studies print them.
 
     Raises
@@ -123,5 +125,3 @@ def tarone_test(t: Tables, odds: float) -> float:
         expected = (-linear + root) / (2 * quadratic)
     variance = 1 / (1 / expected + 1 / (m1 - expected) + 1 / (n1 - expected) + 1 / (n2 - m1 + expected))
     return float(((a - expected) ** 2 / variance).sum() - (a - expected).sum() ** 2 / variance.sum())
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,25 +72,18 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset | None, chains: int, draws
         >= 400 (Vehtari et al. 2021, Bayesian Analysis 16:667), E-BFMI >= 0.3, the tree depth limit hit in at most 1 %
         of draws, and no statistic missing, NaN or constant.
     """
-    import arviz_stats as az
-
     got_chains, got_draws = posterior.sizes.get("chain", 0), posterior.sizes.get("draw", 0)
     complete = got_chains >= chains and got_draws >= draws
     reasons = []
     if not complete:
         reasons.append(f"got {got_draws} of {draws} draws in {got_chains} of {chains} chains")
-    enough = got_chains > 0 and got_draws >= 4
-    empty = xr.Dataset()
-    r_hat = az.rhat(posterior) if enough else empty
-    bulk = az.ess(posterior, method="bulk") if enough else empty
-    tail = az.ess(posterior, method="tail") if enough else empty
-    mcse = az.mcse(posterior, method="mean") if enough else empty
+    r_hat, bulk, tail, mcse = _statistics(posterior) if got_chains and got_draws >= 4 else [xr.Dataset()] * 4
     reasons += _value_reasons(posterior)
     reasons += _threshold_reasons(r_hat, lambda x: x > R_HAT, f"R-hat above {R_HAT}", np.nanmax)
     reasons += _threshold_reasons(bulk, lambda x: x < ESS, f"bulk ESS below {ESS}", np.nanmin)
     reasons += _threshold_reasons(tail, lambda x: x < ESS, f"tail ESS below {ESS}", np.nanmin)
     divergences, e_bfmi = 0, np.array([])
-    if stats is None or "diverging" not in stats or "energy" not in stats or "maxdepth_reached" not in stats:
+    if stats is None or not got_draws or not {"diverging", "energy", "maxdepth_reached"} <= set(stats.data_vars):
         reasons.append("the sampler's statistics are missing")
     else:
         divergences = int(stats["diverging"].sum())
@@ -103,6 +97,21 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset | None, chains: int, draws
             reasons.append(f"the tree depth limit was hit in {100 * deep:.1f} % of draws")
     status: Status = "incomplete" if not complete else "unreliable" if reasons else "reliable"
     return Diagnostics(status, tuple(reasons), divergences, r_hat, bulk, tail, mcse, e_bfmi)
+
+
+def _statistics(posterior: xr.Dataset) -> list[xr.Dataset]:
+    """R-hat, bulk and tail ESS, and MCSE of the mean."""
+    import arviz_stats as az
+
+    # Values that are constant or not finite give NaN with a warning; the gate reads the NaN.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return [
+            az.rhat(posterior),
+            az.ess(posterior, method="bulk"),
+            az.ess(posterior, method="tail"),
+            az.mcse(posterior, method="mean"),
+        ]
 
 
 def _e_bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,15 +18,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
-from scipy import linalg
 
-from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, parts, spread_points
+from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, log_density, parts, spread_points
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 
 ORDERS = (8, 16, 24, 32, 40)
+DEPTH = 40
 EDGES = np.array([1e-15, 1 - 1e-15])
 LANDMARKS = np.array([0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999])
 
@@ -126,7 +126,7 @@ def axis(prior: Prior, scale: float, reach: float) -> Axis:
     return Axis(1e-10 * scale, lower, upper, landmarks, prior, False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScaleRule:
     """Nodes for a standard deviation.
 
@@ -134,123 +134,187 @@ class ScaleRule:
     ----------
     axis : Axis
     panels : tuple of Panel
-    infinite_mean, infinite_sd : bool
-        Whether the tail is too heavy for the moment to exist.
+        In order and touching; none if the standard deviation is known, and then there is one node.
     """
 
     axis: Axis
     panels: tuple[Panel, ...]
-    infinite_mean: bool = False
-    infinite_sd: bool = False
 
     @cached_property
     def x(self) -> Floats:
-        """Nodes in the coordinate x, shape (node,); without the atom."""
+        """Nodes in the coordinate x, shape (panel node,); without the atom."""
         return np.concatenate([panel.nodes for panel in self.panels])
+
+    @cached_property
+    def weights(self) -> Floats:
+        """Weights in the coordinate x, shape (panel node,)."""
+        return np.concatenate([panel.weights for panel in self.panels])
 
     @cached_property
     def t(self) -> Floats:
         """Nodes, shape (node,); the first is the atom if there is one."""
+        if not self.panels:
+            return np.array([self.axis.lower])
         t = self.axis.t(self.x)
         return np.concatenate([[self.axis.lower], t]) if self.axis.atom > 0 else t
 
-    def log_mass(self, log_prior: Floats) -> Floats:
-        """Log prior mass each node stands for, given the log prior density at the nodes."""
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(np.concatenate([panel.weights for panel in self.panels]))
-        log_weight = log_weight + self.axis.log_jacobian(self.x)
-        if self.axis.atom > 0:
-            return np.concatenate([[np.log(self.axis.atom)], log_prior[1:] + log_weight])
-        return log_prior + log_weight
+    @cached_property
+    def log_mass(self) -> Floats:
+        """Log of the prior mass each node stands for, shape (node,)."""
+        if not self.panels:
+            return np.zeros(1)
+        prior = log_density(self.axis.prior, self.axis.t(self.x))
+        mass = prior + np.log(self.weights) + self.axis.log_jacobian(self.x)
+        return np.concatenate([[np.log(self.axis.atom)], mass]) if self.axis.atom > 0 else mass
+
+    @cached_property
+    def _knots(self) -> tuple[Floats, Floats, Floats]:
+        """Ends and nodes of the panels in x, and the matrices from a density at the nodes to its integral and value."""
+        size = len(self.x)
+        knots, integrals, values, below, start = [], [], [], np.zeros(size), 0
+        for panel in self.panels:
+            at = np.concatenate([[-1.0], gauss(panel.order)[0], [1.0]])
+            half, own = (panel.upper - panel.lower) / 2, slice(start, start + panel.order)
+            integral, value = np.tile(below, (len(at), 1)), np.zeros((len(at), size))
+            integral[:, own] += half * legendre.legvander(at, panel.order) @ _antiderivative(panel.order)
+            value[:, own] = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
+            below = below.copy()
+            below[own] = panel.weights
+            knots.append(panel.lower + half * (at + 1))
+            integrals.append(integral)
+            values.append(value)
+            start += panel.order
+        return np.concatenate(knots), np.concatenate(integrals), np.concatenate(values)
+
+    def draw(self, mass: Floats, uniform: Floats) -> Floats:
+        """Draw t by inverting its distribution function, each draw with its own density.
+
+        Parameters
+        ----------
+        mass : ndarray, shape (draw, node)
+            Mass each node stands for, up to a factor.
+        uniform : ndarray, shape (draw,)
+            Uniform numbers.
+
+        Returns
+        -------
+        ndarray, shape (draw,)
+            Cubic Hermite inversion between the nodes: continuous, no repeated values.
+        """
+        if not self.panels:
+            return np.full(len(uniform), self.axis.lower)
+        atom, rest = (mass[:, 0], mass[:, 1:]) if self.axis.atom > 0 else (np.zeros(len(mass)), mass)
+        knots, integrals, values = self._knots
+        density = rest / self.weights
+        cumulative = np.maximum.accumulate(np.maximum(density @ integrals.T, 0), axis=1)
+        target = uniform * (atom + cumulative[:, -1]) - atom
+        i = np.clip((cumulative < target[:, None]).sum(1), 1, len(knots) - 1)
+        row = np.arange(len(mass))
+        f0, f1 = (np.maximum((density * values[j]).sum(1), 0) for j in (i - 1, i))
+        c0, c1, width = cumulative[row, i - 1], cumulative[row, i], knots[i] - knots[i - 1]
+        share = np.clip((target - c0) / np.maximum(c1 - c0, 1e-300), 0, 1)
+        x = knots[i - 1] + width * _invert_hermite(share, f0 * width, f1 * width, np.maximum(c1 - c0, 1e-300))
+        return np.where(target <= 0, self.axis.lower, np.maximum(self.axis.t(x), self.axis.lower))
 
 
-def fixed_axis(value: float, prior: Prior) -> ScaleRule:
-    """A rule of one node: the standard deviation is known."""
+@lru_cache(maxsize=64)
+def _antiderivative(n: int) -> Floats:
+    """Matrix from values at n Gauss nodes to the Legendre coefficients of the integral from -1."""
+    return np.apply_along_axis(lambda column: legendre.legint(column, lbnd=-1), 0, gauss(n)[2])
+
+
+def _invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats) -> Floats:
+    """Position in [0, 1] at which a cubic with these end slopes and this rise has covered `share` of the rise."""
+    a, b = np.minimum(slope0 / rise, 3), np.minimum(slope1 / rise, 3)  # at most 3: monotone (Fritsch and Carlson 1980)
+    low, high, s = np.zeros_like(share), np.ones_like(share), share.copy()
+    for _ in range(30):
+        f = s * (a + s * ((3 - 2 * a - b) + s * (a + b - 2))) - share
+        low, high = np.where(f < 0, s, low), np.where(f < 0, high, s)
+        s = (low + high) / 2
+    return s
+
+
+def known(value: float, prior: Prior) -> ScaleRule:
+    """A rule of one node: the standard deviation is given."""
     return ScaleRule(Axis(1.0, value, value, np.array([value]), prior, True), ())
 
 
-def scale_rule(log_density: LogDensity, where: Axis, tolerance: float) -> ScaleRule:
+@dataclass(frozen=True)
+class _Scan:
+    """What the first look at an integrand found: the stretch that matters, and its size."""
+
+    x: Floats
+    peak: float
+    moment_peak: float
+    power: int
+    total: float
+    moment: float
+
+
+def scale_rule(log_integrand: LogDensity, where: Axis, tolerance: float) -> ScaleRule:
     """Place nodes so that the integrand, and the integrand times t^2, are resolved.
 
     Parameters
     ----------
-    log_density : callable
-        Log of (prior density x anything that shapes the posterior) at an array of t.
+    log_integrand : callable
+        Log of whatever shapes the posterior, the prior left out, at an array of t.
     where : Axis
     tolerance : float
-        Size, relative to the whole, at which the last Legendre coefficients of a panel count as gone.
+        Size, relative to the whole, at which the last Legendre coefficients of a panel count as gone. The integrals
+        are good to about its square.
     """
 
     def in_x(x: Floats) -> tuple[Floats, Floats]:
         t = where.t(x)
-        log_f = log_density(t) + where.log_jacobian(x)
         with np.errstate(divide="ignore"):
-            return log_f, np.log(t)
+            log_t = np.log(t)
+        return log_integrand(t) + log_density(where.prior, t) + where.log_jacobian(x), log_t
 
-    x, log_f, log_t, infinite_mean, infinite_sd = _scan(in_x, where, tolerance)
-    peak, power = float(np.max(log_f)), 0 if infinite_sd else 2
-    moment = float(np.max(log_f + power * log_t))
-    pending, done = [(float(x[0]), float(x[-1]), 0)], []
-    total = _rough(x, np.exp(log_f - peak)), _rough(x, np.exp(log_f + power * log_t - moment))
+    found = _scan(in_x, where, tolerance)
+    pending, done = [(float(found.x[0]), float(found.x[-1]), 0)], []
     while pending:
         lower, upper, depth = pending.pop()
         for order in ORDERS:
             panel = Panel(lower, upper, order)
-            values, logs = in_x(panel.nodes)
-            if _resolved(panel, values, logs, where, (peak, moment, power), total, tolerance):
+            if _resolved(panel, *in_x(panel.nodes), found, tolerance):
                 done.append(panel)
                 break
         else:
+            if depth == DEPTH:
+                done.append(panel)
+                continue
             middle = (lower + upper) / 2
-            if depth < 30:
-                pending += [(lower, middle, depth + 1), (middle, upper, depth + 1)]
-            else:
-                done.append(Panel(lower, upper, ORDERS[-1]))
-    return ScaleRule(where, tuple(sorted(done, key=lambda p: p.lower)), infinite_mean, infinite_sd)
+            pending += [(lower, middle, depth + 1), (middle, upper, depth + 1)]
+    return ScaleRule(where, tuple(sorted(done, key=lambda panel: panel.lower)))
 
 
-def _rough(x: Floats, f: Floats) -> float:
-    return float(np.sum((f[1:] + f[:-1]) * np.diff(x)) / 2)
+def _resolved(panel: Panel, log_f: Floats, log_t: Floats, found: _Scan, tolerance: float) -> bool:
+    """Whether the last Legendre coefficients of the density and of its second moment are gone."""
+    last = gauss(panel.order)[2][-3:]
+    f = np.exp(log_f - found.peak)
+    g = np.exp(log_f + found.power * log_t - found.moment_peak)
+    limit = tolerance / (panel.upper - panel.lower)
+    return bool(np.max(np.abs(last @ f)) <= limit * found.total and np.max(np.abs(last @ g)) <= limit * found.moment)
 
 
-def _resolved(
-    panel: Panel,
-    log_f: Floats,
-    log_t: Floats,
-    where: Axis,
-    scales: tuple[float, float, int],
-    total: tuple[float, float],
-    tolerance: float,
-) -> bool:
-    """Whether a panel has nodes enough for the density, its second moment and the prior's own mass."""
-    peak, moment, power = scales
-    width = panel.upper - panel.lower
-    matrix = gauss(panel.order)[2][-3:]
-    f, g = np.exp(log_f - peak), np.exp(log_f + power * log_t - moment)
-    gone = width * np.max(np.abs(matrix @ f)) <= tolerance * total[0]
-    return bool(gone and width * np.max(np.abs(matrix @ g)) <= tolerance * total[1])
-
-
-def _scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis, tolerance: float):  # type: ignore[no-untyped-def]
+def _scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis, tolerance: float) -> _Scan:
     """Find the stretch of x that matters: close in on it until it no longer shrinks."""
     lower, upper = float(where.x(where.lower)), float(where.x(where.upper))
     marks = where.x(where.landmarks[np.isfinite(where.landmarks)])
-    drop = 7 - np.log(tolerance)
-    infinite_mean = infinite_sd = False
-    for turn in range(8):
+    drop, power = 7 - np.log(tolerance), 2
+    for turn in range(12):
         x = np.linspace(lower, upper, 33)
         x = np.unique(np.concatenate([x, marks[(marks > lower) & (marks < upper)]]))
         log_f, log_t = in_x(x)
-        if turn == 0 and not where.bounded:
-            slope = (log_f[-1] - log_f[-2]) / (x[-1] - x[-2])
-            infinite_mean, infinite_sd = slope > -1.03, slope > -2.03
-        keep = log_f > np.max(log_f) - drop
-        if not infinite_sd:
-            weighted = log_f + 2 * log_t
-            keep |= weighted > np.max(weighted) - drop
-        inside = np.flatnonzero(keep)
-        a, b = max(inside[0] - 1, 0), min(inside[-1] + 1, len(x) - 1)
-        lower, upper, before = float(x[a]), float(x[b]), upper - lower
+        if turn == 0 and not where.bounded and log_f[-1] - log_f[-2] > -2.03 * (x[-1] - x[-2]):
+            power = 0  # the second moment does not exist: do not chase it
+        weighted = log_f + power * log_t if power else log_f
+        keep = np.flatnonzero((log_f > np.max(log_f) - drop) | (weighted > np.max(weighted) - drop))
+        a, b = max(keep[0] - 1, 0), min(keep[-1] + 1, len(x) - 1)
+        before, lower, upper = upper - lower, float(x[a]), float(x[b])
         if upper - lower > 0.75 * before:
             break
-    return x[a : b + 1], log_f[a : b + 1], log_t[a : b + 1], infinite_mean, infinite_sd
+    peak, moment_peak = float(np.max(log_f)), float(np.max(weighted))
+    total = float(np.trapezoid(np.exp(log_f - peak), x))
+    moment = float(np.trapezoid(np.exp(weighted - moment_peak), x))
+    return _Scan(x[a : b + 1], peak, moment_peak, power, total, moment)

@@ -1,0 +1,208 @@
+"""Pieces of a solved posterior that both kernels share: studies given tau, priors as normals, strata as mixtures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from metastrata.inference.densities import LOG_2PI, parts
+from metastrata.inference.marginals import NormalMixture, ScaleDensity
+from metastrata.inference.quadrature import ScaleRule
+from metastrata.model.priors import Prior
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a set of studies says of its mean at each tau: ``exp(log_scale) normal(mean; centre, variance)``.
+
+    All shape (tau,). See `gaussian` for the algebra.
+    """
+
+    log_scale: Floats
+    centre: Floats
+    variance: Floats
+
+
+def profile(y: Floats, se: Floats, tau: Floats) -> Profile:
+    """Integrate out the study effects at each tau, for studies of one mean."""
+    variance = se[:, None] ** 2 + tau**2
+    weight = 1 / variance
+    precision = weight.sum(0)
+    centre = y @ weight / precision
+    misfit = (weight * (y[:, None] - centre) ** 2).sum(0)
+    log_scale = 0.5 * (np.log(weight).sum(0) - (len(y) - 1) * LOG_2PI - misfit - np.log(precision))
+    return Profile(log_scale, centre, 1 / precision)
+
+
+@dataclass(frozen=True)
+class NormalParts:
+    """A prior of mu as normals: ``sum exp(log_weight) normal(mu; mean, variance)``, shape (part,).
+
+    A uniform prior is one part of infinite variance, whose weight is its density, and two bounds.
+    """
+
+    log_weight: Floats
+    mean: Floats
+    variance: Floats
+    bounds: tuple[float, float] | None = None
+
+
+FLAT = NormalParts(np.zeros(1), np.zeros(1), np.full(1, np.inf))
+
+
+def normal_parts(prior: Prior, y: Floats, se: Floats) -> NormalParts:
+    """Write a prior of mu as normals; a Student-t by the trapezoid rule over the log of its precision.
+
+    The t is a normal whose precision is ``gamma(df/2, df/2) / scale^2``; the trapezoid rule converges geometrically,
+    and the step used is good to 1e-9 of the density wherever the data could put mu.
+    """
+    if prior.family == "uniform":
+        lower, upper = prior.parameters
+        return NormalParts(np.array([-math.log(upper - lower)]), np.zeros(1), np.full(1, np.inf), (lower, upper))
+    pieces = [_parts_of(weight, part, y, se) for weight, part in parts(prior)]
+    log_weight, mean, variance = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    return NormalParts(log_weight, mean, variance)
+
+
+def _parts_of(weight: float, part: Prior, y: Floats, se: Floats) -> tuple[Floats, Floats, Floats]:
+    if part.family == "normal":
+        mean, sd = part.parameters
+        return np.array([math.log(weight)]), np.array([mean]), np.array([sd**2])
+    df, mean, scale = (1.0, *part.parameters) if part.family == "cauchy" else part.parameters
+    reach = 10 * float(np.max(np.abs(y - mean)) + np.max(se) + scale)
+    step, depth = 0.42 / math.sqrt(1 + df / 10), 23.0
+    lowest = math.log((df + 1) / (df + (reach / scale) ** 2)) - 2 * depth / (df + 1) - 1
+    highest = math.log1p(1 / df) + min(2 * math.sqrt(depth / (df + 1)), math.log1p(2 * depth / (df + 1)) + 1)
+    log_precision = np.arange(lowest, highest + step, step)
+    log_weight = (
+        math.log(weight * step)
+        + df / 2 * (math.log(df / 2) + log_precision - np.exp(log_precision))
+        - special.gammaln(df / 2)
+    )
+    return log_weight, np.full(len(log_precision), mean), scale**2 * np.exp(-log_precision)
+
+
+@dataclass(frozen=True, eq=False)
+class StratumMixture:
+    """The joint posterior of a stratum's tau and mean: at each node of tau, a mixture of normals.
+
+    Attributes
+    ----------
+    rule : ScaleRule
+        Nodes of tau, shape (tau,).
+    weight, centre, variance : ndarray, shape (tau, part)
+        Posterior weights (sum 1), and mean and variance of the stratum mean.
+    """
+
+    rule: ScaleRule
+    weight: Floats
+    centre: Floats
+    variance: Floats
+
+    @cached_property
+    def tau(self) -> ScaleDensity:
+        """Posterior of tau."""
+        return scale_density(self.rule, self.weight.sum(1))
+
+    @cached_property
+    def _second_moment(self) -> Floats:
+        return np.asarray((self.weight * (self.variance + self.centre**2)).sum(1))
+
+    @cached_property
+    def mean(self) -> NormalMixture:
+        """Posterior of the stratum mean."""
+        heavy = heavy_tail(self.rule, self._second_moment)
+        return NormalMixture(
+            self.weight.ravel(), self.centre.ravel(), np.sqrt(self.variance).ravel(), infinite_sd=heavy
+        )
+
+    @cached_property
+    def new_study(self) -> NormalMixture:
+        """Posterior of the effect in a new study of the stratum."""
+        mass, tau = self.weight.sum(1), self.rule.t
+        spread = np.sqrt(self.variance + tau[:, None] ** 2)
+        first = heavy_tail(self.rule, mass * tau)
+        second = heavy_tail(self.rule, self._second_moment + mass * tau**2)
+        return NormalMixture(self.weight.ravel(), self.centre.ravel(), spread.ravel(), first, second)
+
+    def study(self, y: float, se: float) -> NormalMixture:
+        """Posterior of the effect of a study with this estimate."""
+        tau2 = self.rule.t[:, None] ** 2
+        shrink = se**2 / (se**2 + tau2)
+        centre = shrink * self.centre + (1 - shrink) * y
+        spread = np.sqrt(tau2 * shrink + shrink**2 * self.variance)
+        return NormalMixture(self.weight.ravel(), centre.ravel(), spread.ravel())
+
+    def study_moments(self, y: Floats, se: Floats) -> tuple[Floats, Floats]:
+        """Posterior mean and SD of the effects of many studies, shape (study,)."""
+        mass = np.maximum(self.weight.sum(1), 1e-300)
+        first = (self.weight * self.centre).sum(1) / mass
+        second = self._second_moment / mass - first**2
+        tau2 = self.rule.t**2
+        shrink = se[:, None] ** 2 / (se[:, None] ** 2 + tau2)
+        centre = shrink * first + (1 - shrink) * y[:, None]
+        mean = centre @ mass
+        variance = (tau2 * shrink + shrink**2 * second + (centre - mean[:, None]) ** 2) @ mass
+        return mean, np.sqrt(np.maximum(variance, 0))
+
+
+def scale_density(rule: ScaleRule, mass: Floats) -> ScaleDensity:
+    """The posterior of a standard deviation from the posterior mass at its nodes."""
+    first, second = heavy_tail(rule, mass * rule.t), heavy_tail(rule, mass * rule.t**2)
+    return ScaleDensity(rule, mass, infinite_mean=first, infinite_sd=second)
+
+
+def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
+    """Whether contributions to an integral over t do not fade: then the integral is infinite.
+
+    In the coordinate x = log t a power tail is a straight line on the log scale; the integral exists if it falls.
+    """
+    if rule.axis.bounded or not rule.panels:
+        return False
+    panel = rule.panels[-1]
+    density = contribution[-panel.order :] / panel.weights
+    x = panel.nodes
+    if not np.all(density[-4:] > 0):
+        return False
+    slope = (math.log(density[-1]) - math.log(density[-4])) / (x[-1] - x[-4])
+    return bool(slope > -0.03)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solved posterior at one resolution.
+
+    Attributes
+    ----------
+    log_evidence : float
+        Log marginal likelihood; minus infinity if the stratum means were given flat priors.
+    mu : NormalMixture or None
+        None if the model has no overall mean.
+    omega : ScaleDensity or None
+    strata : tuple of StratumMixture
+        One per stratum.
+    contrast : callable
+        From the indices of two strata to the posterior of the difference of their means.
+    pooling : callable or None
+        From the index of a stratum to its posterior mean share of the overall mean, 1 / (1 + W omega^2).
+    draw : callable
+        From a number and a generator to draws of mu, tau, omega, mu_stratum.
+    inconsistency : float
+        Disagreement between two routes to the same evidence, on the log scale.
+    """
+
+    log_evidence: float
+    mu: NormalMixture | None
+    omega: ScaleDensity | None
+    strata: tuple[StratumMixture, ...]
+    contrast: Callable[[int, int], NormalMixture]
+    draw: Callable[[int, np.random.Generator], dict[str, Floats]]
+    inconsistency: float = 0.0

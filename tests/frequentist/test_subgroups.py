@@ -1,0 +1,106 @@
+"""Subgroup analysis against metafor, and what must hold."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metastrata.errors import InputError
+from metastrata.evidence.effects import Effects
+from metastrata.frequentist.pooling import pool
+from metastrata.frequentist.subgroups import classical_by_stratum, pool_subgroups
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "metafor" / "rma_subgroup.json").read_text())
+Y, VARIANCE, GROUP = (REFERENCE["input"][n] for n in ("yi", "vi", "group"))
+
+
+@pytest.mark.parametrize("method", ["EE", "DL", "REML"])
+def test_separate_tau2_is_metafors(method):
+    expected = REFERENCE["results"][method]
+    result = pool_subgroups(Y, VARIANCE, GROUP, method, "Wald")
+    assert list(result.groups) == ["random", "alternate", "systematic"]
+    for name, group in result.groups.items():
+        fit = expected["separate"][name]
+        numbers = group.estimate, group.se, group.tau2, group.i2, group.q, group.lower, group.p_value
+        theirs = [fit[n] for n in ("b", "se", "tau2", "I2", "QE", "ci_lb", "pval")]
+        assert numbers == pytest.approx([v[0] if isinstance(v, list) else v for v in theirs], rel=1e-7)
+    assert (result.q_between, result.q_between_df, result.q_between_p) == pytest.approx(
+        (expected["Qb_separate_tau2"], expected["Qb_df"], expected["Qb_p"]), rel=1e-7
+    )
+    assert result.overall == pool(Y, VARIANCE, method, "Wald") or result.overall.k == 13
+
+
+@pytest.mark.parametrize("method", ["EE", "DL", "REML"])
+def test_common_tau2_is_metafors(method):
+    expected = REFERENCE["results"][method]
+    result = pool_subgroups(Y, VARIANCE, GROUP, method, "Wald", tau2="common")
+    assert {group.tau2 for group in result.groups.values()} == {pytest.approx(expected["tau2_common"], rel=1e-7)}
+    assert (result.q_between, result.q_between_p) == pytest.approx(
+        (expected["Qb_common_tau2"], expected["Qb_common_p"]), rel=1e-7
+    )
+    for name, group in result.groups.items():
+        at = np.array(GROUP) == name
+        alone = pool(np.array(Y)[at], np.array(VARIANCE)[at], interval="Wald", tau2=group.tau2)
+        assert (group.estimate, group.se, group.lower, group.prediction_lower) == pytest.approx(
+            (alone.estimate, alone.se, alone.lower, math.nan if method == "EE" else alone.prediction_lower),
+            rel=1e-9, nan_ok=True,
+        )  # fmt: skip
+
+
+def test_common_tau2_lends_degrees_of_freedom():
+    """Two studies alone have 1 degree of freedom; with the other groups' tau2 they have 10."""
+    separate = pool_subgroups(Y, VARIANCE, GROUP).groups["alternate"]
+    common = pool_subgroups(Y, VARIANCE, GROUP, tau2="common")
+    shared = common.groups["alternate"]
+    assert (separate.df, shared.df, common.q_between_df2) == (1, 10, 10)
+    assert shared.upper - shared.lower < separate.upper - separate.lower
+    assert shared.method == "REML"
+    for prediction, wider in (("simple", False), ("riley", True), ("HKSJ", False)):
+        other = pool_subgroups(Y, VARIANCE, GROUP, tau2="common", prediction=prediction).groups["alternate"]
+        assert (other.prediction_upper > shared.prediction_upper) is wider
+
+
+def test_group_of_one_study():
+    group = ["a", "a", "a", "b"]
+    separate = pool_subgroups(Y[:4], VARIANCE[:4], group, interval="Wald")
+    assert (separate.groups["b"].estimate, separate.groups["b"].se) == (Y[3], VARIANCE[3] ** 0.5)
+    assert math.isfinite(separate.q_between)
+    common = pool_subgroups(Y[:4], VARIANCE[:4], group, interval="Wald", tau2="common")
+    assert common.groups["b"].se == pytest.approx(math.sqrt(VARIANCE[3] + common.groups["b"].tau2))
+
+
+def test_one_group_and_as_many_groups_as_studies():
+    one = pool_subgroups(Y, VARIANCE, ["all"] * 13)
+    assert math.isnan(one.q_between_p)
+    assert one.note == "one group: nothing to compare"
+    assert math.isnan(pool_subgroups(Y, VARIANCE, ["all"] * 13, tau2="common").q_between_p)
+    each = pool_subgroups(Y[:2], VARIANCE[:2], ["a", "b"], tau2="common")
+    assert each.groups == {}
+    assert "not estimable" in each.note
+
+
+def test_group_without_spread_is_named():
+    result = pool_subgroups([0.25, 0.25, 0.1, 0.9], [0.5, 0.5, 0.25, 0.25], ["same", "same", "b", "b"])
+    assert math.isnan(result.q_between)
+    assert result.note == "test between groups not estimable: same"
+
+
+def test_strata_of_effects():
+    effects = Effects.from_estimates(y=Y, se=np.sqrt(VARIANCE), stratum=GROUP)
+    result = classical_by_stratum(effects, "DL", "Wald")
+    expected = REFERENCE["results"]["DL"]
+    assert result.q_between == pytest.approx(expected["Qb_separate_tau2"], rel=1e-7)
+    assert result.groups["alternate"].studies == ("study 5", "study 6")
+    assert result.overall.k == 13
+
+
+def test_refuses():
+    with pytest.raises(InputError, match="did you mean 'separate'"):
+        pool_subgroups(Y, VARIANCE, GROUP, tau2="seperate")
+    with pytest.raises(InputError, match="2 groups for 13 studies"):
+        pool_subgroups(Y, VARIANCE, ["a", "b"])
+    two = Effects.from_estimates(y=[0.1], se=[0.1], endpoint="b").items
+    with pytest.raises(InputError, match="2 endpoints"):
+        classical_by_stratum(Effects((*Effects.from_estimates(y=[0.1], se=[0.1], endpoint="a").items, *two)))
