@@ -68,7 +68,10 @@ def test_no_events_is_not_estimable():
     one_sided = mantel_haenszel([0, 0], [10, 20], [3, 4], [10, 20])
     assert math.isnan(one_sided.estimate)
     assert math.isfinite(peto([0, 0], [10, 20], [3, 4], [10, 20]).estimate)
-    assert mantel_haenszel([0, 0], [10, 20], [0, 0], [10, 20], "RD").estimate == 0
+    none = mantel_haenszel([0, 0], [10, 20], [0, 0], [10, 20], "RD")
+    assert none.estimate == 0
+    assert math.isnan(none.lower)
+    assert "standard error" in none.note
 
 
 def test_refuses():

@@ -161,13 +161,13 @@ ALTERNATIVE = PLAN + '[[alternatives]]\nname = "x"\n'
         (PLAN + '[model]\nmean = "exchangable"\n', "model.mean = 'exchangable': choose from common, exchangeable, ind"),
         (PLAN + '[model]\nheterogeneity = "x"\n', "model.heterogeneity = 'x': choose from common, independent"),
         (PLAN + '[effects]\nchange_scores = "converted"\n', "effects.change_scores = 'converted': choose from refuse,"),
-        (PLAN + '[effects]\nr = "independant"\n', "effects.r = 'independant': choose from independent; did you mean"),
+        (PLAN + '[effects]\nr = "independant"\n', "effects.r = 'independant': neither a correlation between -1 and 1 nor 'independent'"),
         # priors, with their place
         (changed(PRIOR_OF_TAU, 'tau = "half_norml(1)"'), "model.priors.tau: unknown prior 'half_norml': choose from"),
         (changed(PRIOR_OF_TAU, 'tau = "half_normal(-1)"'), "model.priors.tau: half_normal: scale must be > 0 (got -1)"),
         (changed(PRIOR_OF_TAU, "tau = 0.5"), "model.priors.tau: a prior is written as text, such as"),
         (changed(PRIOR_OF_TAU, 'tau = "normal(0, 1)"'), "tau is a standard deviation; normal(0, 1) allows negative"),
-        (changed(PRIOR_OF_TAU, 'tau = { rtc = "half_normal(1)" }'), "prior of tau: unknown stratum 'rtc'; did you mea"),
+        (changed(PRIOR_OF_TAU, 'tau = { rtc = "half_normal(1)" }'), "prior of tau: unknown stratum 'rtc': choose from rct, cohort; did you mean 'rct'?"),
         (changed('mu = "normal(0, 1)"', 'mu = { rct = "normal(0, 1)" }'), "the prior of mu cannot differ by stratum"),
         (changed("omega =", "sigma ="), "no parameter 'sigma' in this model: it has mu, tau, omega"),
         (ALTERNATIVE + 'priors = { omega = "hlf_normal(1)" }\n', ".priors.omega: unknown prior 'hlf_normal'"),
@@ -243,7 +243,7 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
         (changed(PRIOR_OF_TAU, 'tau = { rct = "half_normal(1)" }'), "'cohort'"),
         (changed(PRIOR_OF_TAU, 'tau = "mixture(None, half_normal(1))"'), "model.priors.tau: mixture takes weights"),
         (PLAN + 'unit = "g"\nconvert = { "mg" = 0 }\n', "endpoints.pain.convert.mg = 0"),
-        (PLAN + 'convert = { "mg" = 0.001 }\n', "endpoints.pain.convert: "),
+        (PLAN + 'convert = { "mg" = 0.001 }\n', "endpoints.pain: convert: say the unit"),
         (PLAN + "[endpoints.pain.published]\nestimate = 1\nci = [0, 2]\nci_level = 0.95\n", "ci_level = 0.95"),
         (ALTERNATIVE + 'priors = { omega = "normal(0, 1)" }\n', "alternative 'x'"),
     ],
@@ -260,6 +260,5 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
         "alternative not named",
     ],
 )
-@pytest.mark.xfail(reason="plan.py does not refuse it, or does not say where", strict=False)
-def test_faults_not_yet_refused_in_words(refusal, text, message):
+def test_faults_are_refused_in_words(refusal, text, message):
     assert message in refusal(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metastrata.frequentist.moments import Floats, Moments, Samples, log_likelihood, moments
+from metastrata.frequentist.moments import Floats, Moments, Samples, log_likelihood, moments, score_moments
 
 GRID = 32
 STEPS = 200
@@ -39,7 +39,8 @@ def likelihood_tau2(samples: Samples, *, restricted: bool) -> tuple[Floats, Floa
     smallest = samples.variance.min(-1)
     grid = score_grid(samples)
     spread = Samples(samples.y[:, None, :], samples.variance[:, None, :], samples.x)
-    slope = _score(moments(spread, grid), restricted=restricted)
+    q2, trace, sum_w = score_moments(spread, grid)
+    slope = q2 - (trace if restricted else sum_w)
     rows, cells = np.nonzero((slope[:, :-1] > 0) & (slope[:, 1:] <= 0))
     tau2, gap = np.zeros(len(grid)), np.zeros(len(grid))
     if rows.size == 0:

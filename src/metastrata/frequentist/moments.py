@@ -87,6 +87,18 @@ def moments(samples: Samples, tau2: Floats) -> Moments:
     return weighted_moments(samples, 1 / (samples.variance + tau2[..., None]))
 
 
+def score_moments(samples: Samples, tau2: Floats) -> tuple[Floats, Floats, Floats]:
+    """``y'PPy``, ``tr P`` and ``tr W`` alone, for many tau2: what the score of the likelihood is made of."""
+    if samples.x is not None:
+        m = moments(samples, tau2)
+        return m.q2, m.trace, m.weight.sum(-1)
+    w = 1 / (samples.variance + tau2[..., None])
+    sum_w = w.sum(-1)
+    u = samples.y - (total(w, samples.y) / sum_w)[..., None]
+    u *= w
+    return total(u, u), sum_w - total(w, w) / sum_w, sum_w
+
+
 def weighted_moments(samples: Samples, weight: Floats) -> Moments:
     """Moments with any weights."""
     return _mean_moments(samples.y, weight) if samples.x is None else _design_moments(samples.y, weight, samples.x)
@@ -94,20 +106,18 @@ def weighted_moments(samples: Samples, weight: Floats) -> Moments:
 
 def total(a: Floats, b: Floats) -> Floats:
     """Sum of products over the studies."""
-    return np.asarray(np.einsum("...i,...i->...", a, b))
+    return np.asarray(np.vecdot(a, b))
 
 
 def _mean_moments(y: Floats, w: Floats) -> Moments:
     """The moments of a mean, where every projection is a sum."""
-    sum_w = w.sum(-1)
-    mean = total(w, y) / sum_w
-    u = w * (y - mean[..., None])
-    wu = w * u
-    q, q2 = total(u, y - mean[..., None]), total(u, u)
-    w2 = w * w
-    mean_w = w2.sum(-1) / sum_w
-    trace2 = w2.sum(-1) - 2 * total(w2, w) / sum_w + mean_w**2
-    q3 = total(wu, u) - wu.sum(-1) ** 2 / sum_w
+    sum_w, sum_w2, w2 = w.sum(-1), total(w, w), w * w
+    residual = y - (total(w, y) / sum_w)[..., None]
+    u = w * residual
+    q, q2 = total(u, residual), total(u, u)
+    mean_w = sum_w2 / sum_w
+    trace2 = sum_w2 - 2 * total(w2, w) / sum_w + mean_w**2
+    q3 = total(w * u, u) - total(w, u) ** 2 / sum_w
     return Moments(w, u, w / sum_w[..., None], q, q2, q3, sum_w - mean_w, trace2, np.log(sum_w))
 
 

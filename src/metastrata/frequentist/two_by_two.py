@@ -181,7 +181,8 @@ def _risk_difference(t: Tables) -> tuple[float, float, Floats]:
     f1, f2 = t.n1 / t.n, t.n2 / t.n
     slope = (t.c * f1**2 - t.a * f2**2 + f1 * f2 * (t.n2 - t.n1) / 2).sum()
     level = (t.a * t.d / t.n + t.c * t.b / t.n).sum() / 2
-    return estimate, math.sqrt((estimate * slope + level) / w.sum() ** 2), w
+    variance = float((estimate * slope + level) / w.sum() ** 2)
+    return estimate, math.sqrt(variance) if variance > 0 else math.nan, w
 
 
 def _common(
@@ -197,6 +198,9 @@ def _common(
     q, tables = heterogeneity
     df, crit = tables - 1, float(ndtri(0.5 + level / 200))
     z = estimate / se
+    note = "" if math.isfinite(se) else "standard error not estimable: no table has an event"
+    if not math.isfinite(estimate):
+        note = "not estimable: no table has what the ratio needs in both groups"
     known = df > 0 and math.isfinite(q)
     i2 = max(0.0, 100 * (q - df) / q) if known and q > 0 else (0.0 if known else math.nan)
     return CommonEffect(
@@ -206,5 +210,5 @@ def _common(
         homogeneity=tests[1], homogeneity_p=float(chdtrc(homogeneity_df, tests[1])) if homogeneity_df > 0 else math.nan,
         k=len(weights), method=method, measure=measure, level=level,
         weights=100 * weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, math.nan),
-        note="" if math.isfinite(estimate) else "not estimable: no table has what the ratio needs in both groups",
+        note=note,
     )  # fmt: skip

@@ -17,6 +17,14 @@ from metastrata.inference.quadrature import ScaleRule
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
+Group = tuple[Floats, Floats]
+
+
+def log_total(log_values: Floats, axes: tuple[int, ...]) -> Floats:
+    """Log of a sum of exponentials over some axes."""
+    peak = np.max(log_values, axis=axes, keepdims=True)
+    with np.errstate(divide="ignore", under="ignore"):
+        return np.asarray(np.squeeze(np.log(np.exp(log_values - peak).sum(axes, keepdims=True)) + peak, axes))
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,11 @@ class NormalParts:
     mean: Floats
     variance: Floats
     bounds: tuple[float, float] | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is uniform."""
+        return not np.isfinite(self.variance[0])
 
 
 FLAT = NormalParts(np.zeros(1), np.zeros(1), np.full(1, np.inf))
@@ -192,7 +205,7 @@ class Solution:
     contrast : callable
         From the indices of two strata to the posterior of the difference of their means.
     pooling : callable or None
-        From the index of a stratum to its posterior mean share of the overall mean, 1 / (1 + W omega^2).
+        From the indices of two strata to the pooling factor of their difference; None unless omega links them.
     draw : callable
         From a number and a generator to draws of mu, tau, omega, mu_stratum.
     inconsistency : float
@@ -204,5 +217,6 @@ class Solution:
     omega: ScaleDensity | None
     strata: tuple[StratumMixture, ...]
     contrast: Callable[[int, int], NormalMixture]
+    pooling: Callable[[int, int], float] | None
     draw: Callable[[int, np.random.Generator], dict[str, Floats]]
     inconsistency: float = 0.0

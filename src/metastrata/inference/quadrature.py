@@ -12,8 +12,9 @@ nothing degenerates as omega or tau go to zero.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -232,6 +233,39 @@ def _invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats)
         low, high = np.where(f < 0, s, low), np.where(f < 0, high, s)
         s = (low + high) / 2
     return s
+
+
+def rough(where: Axis) -> ScaleRule:
+    """A coarse rule over the whole axis, to look around with."""
+    ends = np.linspace(float(where.x(where.lower)), float(where.x(where.upper)), 2)
+    count = int(np.ceil((ends[1] - ends[0]) / 3)) + 1
+    edges = np.linspace(ends[0], ends[1], count + 1)
+    return ScaleRule(where, tuple(Panel(a, b, 8) for a, b in pairwise(edges.tolist())))
+
+
+def padded(rule: ScaleRule) -> ScaleRule:
+    """The rule continued, coarsely, to both ends of its axis."""
+    where, first, last = rule.axis, rule.panels[0].lower, rule.panels[-1].upper
+    lower, upper = float(where.x(where.lower)), float(where.x(where.upper))
+    panels = list(rule.panels)
+    if first - lower > 1e-9:
+        panels.insert(0, Panel(lower, first, 8))
+    if upper - last > 1e-9:
+        panels.append(Panel(last, upper, 12))
+    return ScaleRule(where, tuple(panels))
+
+
+def graded(rule: ScaleRule) -> ScaleRule:
+    """A rule over the same stretch that is even in log t down to a millionth of the axis's scale.
+
+    For functions like ``ndtr(d / omega)``, which turn at omega = d however small d is.
+    """
+    if not rule.panels:
+        return rule
+    where = replace(rule.axis, c=min(rule.axis.c, 1e-6 * float(rule.axis.t(rule.x[0]) + rule.axis.c)))
+    lower, upper = (float(where.x(rule.axis.t(np.asarray(x)))) for x in (rule.panels[0].lower, rule.panels[-1].upper))
+    edges = np.linspace(lower, upper, int(np.ceil((upper - lower) / 2)) + 1)
+    return ScaleRule(where, tuple(Panel(a, b, 8) for a, b in pairwise(edges.tolist())))
 
 
 def known(value: float, prior: Prior) -> ScaleRule:

@@ -7,11 +7,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from metastrata.errors import MetastrataError, PlanError, nearest
-from metastrata.evidence.derive import ChangeScores, Options
+from metastrata.errors import MetastrataError, PlanError, nearest, unknown
+from metastrata.evidence.derive import INDEPENDENT, ChangeScores, Options
 from metastrata.evidence.effects import Better
+from metastrata.evidence.measures import MEASURES
 from metastrata.model.model import Heterogeneity, Mean, Model, PriorSpec
 from metastrata.model.priors import prior
 
@@ -24,6 +25,27 @@ def _number(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _r(value: Any) -> Any:
+    """A pre-post correlation, or "independent"."""
+    value = _number(value)
+    if value is None or value == INDEPENDENT or (isinstance(value, float) and -1 < value < 1):
+        return value
+    raise ValueError(f"neither a correlation between -1 and 1 nor '{INDEPENDENT}'")
+
+
+def _measure(value: str) -> str:
+    if value not in MEASURES:
+        raise ValueError(f"choose from {', '.join(MEASURES)}{nearest(value, MEASURES)}")
+    return value
+
+
+def _pair(value: Any) -> Any:
+    """Two numbers written as a list."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("two numbers are wanted: [lower, upper]")
+    return tuple(value)
+
+
 def _prior_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _prior_text(item) for key, item in value.items()}
@@ -31,7 +53,8 @@ def _prior_text(value: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
-R = Annotated[float | Literal["independent"] | None, BeforeValidator(_number)]
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
 PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
 
 
@@ -39,8 +62,8 @@ class Published(_Frozen):
     """A published pooled result, to be set beside ours."""
 
     estimate: Number
-    ci: Annotated[tuple[Number, Number], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
-    ci_level: Number = 95.0
+    ci: Annotated[tuple[Number, Number], BeforeValidator(_pair)]
+    ci_level: Annotated[float, BeforeValidator(_number), Field(ge=50, lt=100)] = 95.0
     source: str = ""
     note: str = ""
 
@@ -57,16 +80,22 @@ class Endpoint(_Frozen):
     label: str
     better: Better
     unit: str = ""
-    convert: dict[str, Number] = Field(default_factory=dict)
-    mid: Annotated[float, BeforeValidator(_number), Field(gt=0)] | None = None
+    convert: dict[str, Positive] = Field(default_factory=dict)
+    mid: Positive | None = None
     mid_source: str = ""
     published: Published | None = None
+
+    @model_validator(mode="after")
+    def _has_a_unit_to_convert_to(self) -> Endpoint:
+        if self.convert and not self.unit:
+            raise ValueError('convert: say the unit that the others are converted to, unit = "..."')
+        return self
 
 
 class EffectChoices(_Frozen):
     """How effect sizes are derived."""
 
-    measure: str = "SMD"
+    measure: Annotated[str, AfterValidator(_measure)] = "SMD"
     r: R = None
     r_source: str = ""
     change_scores: ChangeScores = "refuse"
@@ -125,7 +154,10 @@ class Plan(_Frozen):
             if names.count(name) > 1:
                 raise ValueError(f"two alternatives are called '{name}'")
         for alternative in self.alternatives:
-            self.statistical_model(alternative)
+            try:
+                self.statistical_model(alternative)
+            except ValueError as error:
+                raise ValueError(f"alternative '{alternative.name}': {error}") from None
         return self
 
     @property
@@ -148,12 +180,16 @@ class Plan(_Frozen):
             priors |= alternative.priors
         if mean != "exchangeable" and not (alternative and "omega" in alternative.priors) and base.mean != mean:
             priors.pop("omega", None)
+        model = Model(mean=mean, heterogeneity=heterogeneity, priors=priors)
         for name, spec in priors.items():
             if isinstance(spec, dict):
                 for stratum in spec:
                     if stratum not in self.strata:
-                        raise ValueError(f"prior of {name}: unknown stratum '{stratum}'{nearest(stratum, self.strata)}")
-        return Model(mean=mean, heterogeneity=heterogeneity, priors=priors)
+                        raise ValueError(f"prior of {name}: {unknown('stratum', stratum, self.strata)}")
+                missing = [repr(stratum) for stratum in self.strata if stratum not in spec]
+                if missing:
+                    raise ValueError(f"prior of {name}: none for the stratum {', '.join(missing)}")
+        return model
 
     def options(self, alternative: Alternative | None = None) -> Options:
         """How effects are derived in the main analysis, or in an alternative."""
@@ -203,7 +239,10 @@ def read_plan(path: str | Path) -> Plan:
         raise PlanError(f"cannot read {path}: {error.strerror}") from None
     try:
         content = tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise PlanError(f"{path.name} is not UTF-8 (byte 0x{raw[error.start]:02X}, line {line})") from None
+    except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path.name} is not valid TOML: {error}") from None
     for key in ("path", "sha256"):
         if key in content:
@@ -211,7 +250,7 @@ def read_plan(path: str | Path) -> Plan:
     try:
         return Plan.model_validate({**content, "path": path, "sha256": hashlib.sha256(raw).hexdigest()})
     except ValidationError as error:
-        lines = list(dict.fromkeys(_explain(item) for item in error.errors()))
+        lines = list(dict.fromkeys(_explain(item, content) for item in error.errors()))
         raise PlanError(
             "\n  ".join([f"{path.name}:", *lines] if len(lines) > 1 else [f"{path.name}: {lines[0]}"])
         ) from None
@@ -228,13 +267,26 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
-def _explain(error: Any) -> str:
+_WANTED = {
+    "list_type": "a list [...] is wanted",
+    "dict_type": "a table {...} is wanted",
+    "model_type": "a table [...] is wanted",
+    "string_type": "a text is wanted",
+    "float_type": "a number is wanted",
+    "int_type": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "bool_type": "true or false is wanted",
+}
+
+
+def _explain(error: Any, content: dict[str, Any]) -> str:
     """One fault of a plan in a plain sentence: where, what was seen, what may stand there."""
-    place = [str(part) for part in error["loc"] if not _is_branch(part)]
+    place = _place(error["loc"], content)
     where = ".".join(place) or "plan"
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
         section = next((_SECTIONS[part] for part in reversed(place[:-1]) if part in _SECTIONS), Plan)
+        section = Alternative if place[0].startswith("alternative '") else section
         fields = [name for name in section.model_fields if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
     if kind == "missing":
@@ -244,8 +296,23 @@ def _explain(error: Any) -> str:
         return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}"
     if kind == "value_error":
         cause = error["ctx"]["error"]
-        return f"{where}: {cause}" if place else str(cause)
-    return f"{where} = {seen!r}: {error['msg'].lower()}"
+        said = isinstance(seen, (dict, BaseModel)) or isinstance(cause, MetastrataError)
+        return str(cause) if not place else f"{where}: {cause}" if said else f"{where} = {_toml(seen)}: {cause}"
+    return f"{where} = {_toml(seen)}: {_WANTED.get(kind, error['msg'].lower().replace('input should be', 'must be'))}"
+
+
+def _toml(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else repr(value)
+
+
+def _place(location: tuple[Any, ...], content: dict[str, Any]) -> list[str]:
+    """The keys that lead to a fault; an alternative goes by its name."""
+    place = [str(part) for part in location if not _is_branch(part)]
+    if len(place) > 1 and place[0] == "alternatives" and place[1].isdigit():
+        entry = content["alternatives"][int(place[1])]
+        name = entry.get("name", int(place[1]) + 1) if isinstance(entry, dict) else int(place[1]) + 1
+        place[:2] = [f"alternative '{name}'"]
+    return place
 
 
 def _choices_of(key: str) -> str:

@@ -231,6 +231,8 @@ def _check_parameters(prior: Prior) -> None:
             raise PriorError(f"{family.name}: {name} must be a finite number (got {value})")
         if name not in _UNBOUNDED and value <= 0:
             raise PriorError(f"{family.name}: {name} must be > 0 (got {_number(value)})")
+    if prior.family in ("log_normal", "log_t") and abs(prior.parameters[-2]) > 500:
+        raise PriorError(f"{prior}: the logarithm of a parameter cannot be that far from 0")
     if prior.family == "uniform" and not prior.parameters[0] < prior.parameters[1]:
         raise PriorError(f"uniform: lower must be below upper (got {prior})")
 
@@ -265,7 +267,16 @@ def _make(name: str, positional: Sequence[Any], named: dict[str, Any]) -> Prior:
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise PriorError(f"{name}: {key} must be a number (got {value!r})")
-    return Prior(name, tuple(float(values[key]) for key in family.parameters))
+    return Prior(name, tuple(_float(name, key, values[key]) for key in family.parameters))
+
+
+def _float(name: str, key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise PriorError(
+            f"{name}: {key} must be a finite number (got one with {len(str(abs(value)))} digits)"
+        ) from None
 
 
 def normal(mean: float, sd: float) -> Prior:
@@ -342,7 +353,8 @@ def mixture(*weights_and_priors: float | Prior) -> Prior:
     mixture(0.8, normal(0, 0.5), 0.2, normal(0, 2))
     """
     weights, components = weights_and_priors[0::2], weights_and_priors[1::2]
-    if any(isinstance(w, Prior) for w in weights) or not all(isinstance(c, Prior) for c in components):
+    numbers = all(isinstance(w, (int, float, np.number)) and not isinstance(w, bool) for w in weights)
+    if not numbers or not all(isinstance(c, Prior) for c in components):
         raise PriorError("mixture takes weights and priors in turn: mixture(0.8, normal(0, 0.5), 0.2, normal(0, 2))")
     return Prior(
         "mixture",
@@ -377,7 +389,8 @@ def prior(text: str | Prior) -> Prior:
         raise PriorError(f'a prior is written as text, such as "half_normal(0.5)" (got {text!r})')
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        text = text if len(text) < 200 else text[:200] + "..."
         raise PriorError(
             f"cannot read the prior '{text}': write it as name(number, ...), such as normal(0, 1)"
         ) from None
@@ -395,6 +408,8 @@ def _from_tree(tree: ast.expr, text: str) -> Prior:
     for keyword in tree.keywords:
         if keyword.arg is None:
             raise PriorError(f"cannot read the prior '{text}': parameters are numbers")
+        if keyword.arg in named:
+            raise PriorError(f"{name}: {keyword.arg} is given twice")
         named[keyword.arg] = _argument(keyword.value, text)
     if name == "mixture":
         if named:
