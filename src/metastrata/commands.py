@@ -75,7 +75,7 @@ def _counts(items: tuple[object, ...]) -> str:
 @app.command()
 def run(
     plan: PlanPath,
-    out: Annotated[Path | None, typer.Option(help="Folder to make (default: reports/NAME of the plan).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to make (default: reports/NAME of the plan; if it exists, NAME-2, ...).")] = None,
     engine: Annotated[str, typer.Option(help="How to compute the posterior.")] = "nuts",
     draws: Annotated[int, typer.Option(min=100, help="Draws per chain.")] = 2000,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed (default: the plan's).")] = None,
@@ -149,3 +149,7 @@ def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the an
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ import xarray as xr
 
 import metastrata as ms
 from metastrata.inference.fit import load_draws
-from metastrata.reporting import run as run_module
+from metastrata.reporting import fits
 from metastrata.reporting.results import SENSITIVITY
 
 Finished = tuple[ms.RunResult, Path, list[str]]
@@ -119,6 +119,22 @@ def test_an_existing_folder_is_not_replaced(finished: Finished, plan_path: Path)
     assert (out / "provenance.json").read_bytes() == before
 
 
+def test_without_a_folder_asked_for_the_next_free_one_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lupus report is in git, and the README's command must still work in a fresh clone."""
+    from metastrata.reporting.run import _choose_folder
+
+    plan = ms.read_plan("models/sle_msc.toml")
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    assert _choose_folder(plan, None, False, said.append) == Path("reports/sle_msc")
+    assert said == []
+    (tmp_path / "reports" / "sle_msc").mkdir(parents=True)
+    (tmp_path / "reports" / "sle_msc-2").mkdir()
+    assert _choose_folder(plan, None, False, said.append) == Path("reports/sle_msc-3")
+    assert "exists already and is kept" in said[0]
+    assert _choose_folder(plan, None, True, said.append) == Path("reports/sle_msc")
+
+
 def test_force_replaces_only_a_folder_of_results(plan_path: Path, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("dear")
@@ -131,7 +147,7 @@ def test_an_interruption_leaves_nothing(plan_path: Path, tmp_path: Path, monkeyp
     def interrupted(*_: object, **__: object) -> ms.Fit:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "fit", interrupted)
+    monkeypatch.setattr(fits, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ms.run(plan_path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -145,7 +161,7 @@ def test_a_partial_fit_is_not_a_result(
     partial = replace(
         whole, diagnostics=replace(whole.diagnostics, status="incomplete", reasons=("got 3 of 2000 draws",))
     )
-    monkeypatch.setattr(run_module, "fit", lambda *_, **__: partial)
+    monkeypatch.setattr(fits, "fit", lambda *_, **__: partial)
     with pytest.raises(ms.RunInterruptedError, match="got 3 of 2000 draws"):
         ms.run(plan_path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -156,7 +172,7 @@ def test_an_unreliable_fit_is_marked_everywhere(
 ) -> None:
     whole = finished[0].endpoints[0].fit
     bad = replace(whole, diagnostics=replace(whole.diagnostics, status="unreliable", reasons=("3 divergences",)))
-    monkeypatch.setattr(run_module, "fit", lambda *_, **__: bad)
+    monkeypatch.setattr(fits, "fit", lambda *_, **__: bad)
     result = ms.run(plan_path, tmp_path / "out")
     assert result.status == "unreliable"
     out = tmp_path / "out"

@@ -12,8 +12,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from metastrata.inference.marginals import NormalMixture
+from metastrata.inference.mixtures import Cut, NormalMixture
+from metastrata.inference.small import invert, multiply
 
 Floats = NDArray[np.float64]
 
@@ -34,22 +36,32 @@ class Bumps:
     ----------
     x, width : ndarray, shape (bump,)
         Their means, ascending, and SDs.
+    bounds : tuple of float or None
+        Ends of a uniform prior, outside which a function counts as zero although the bumps continue it.
     """
 
     x: Floats
     width: Floats
+    bounds: tuple[float, float] | None = None
 
     @cached_property
     def _inverse(self) -> Floats:
-        """From values at the grid points to coefficients. Well conditioned (about 70), so the inverse is safe; products
-        with it are far faster than solves with many right-hand sides.
-        """
-        return np.linalg.inv(normal_density(self.x[:, None] - self.x, self.width**2))
+        """From values at the grid points to coefficients. Well conditioned (about 70), so an inverse is safe."""
+        return invert(normal_density(self.x[:, None] - self.x, self.width**2))
+
+    @cached_property
+    def cut(self) -> Cut | None:
+        """What the bounds cut off each bump; None if there are no bounds within reach of the grid."""
+        if self.bounds is None or (self.bounds[0] < self.x[0] and self.bounds[1] > self.x[-1]):
+            return None
+        low, high = ((end - self.x) / self.width for end in self.bounds)
+        return Cut(np.ones_like(low), low, high)
 
     @cached_property
     def quadrature(self) -> Floats:
-        """Weights that integrate a function from its values at `x`."""
-        return np.asarray(self._inverse.sum(0))
+        """Weights that integrate a function, within the bounds, from its values at `x`."""
+        inside = np.ones(len(self.x)) if self.cut is None else self.cut.inside
+        return np.einsum("j,ji->i", inside, self._inverse)
 
     def fit(self, values: Floats) -> Floats:
         """Coefficients of the bumps that reproduce a function at the grid points.
@@ -62,16 +74,26 @@ class Bumps:
         -------
         ndarray, same shape
         """
-        return np.asarray(values @ self._inverse.T)
+        return multiply(np.atleast_2d(values), self._inverse.T).reshape(values.shape)
 
     def smoothing(self, variance: Floats) -> Floats:
-        """Each bump blurred by normals of these variances, at the grid points; shape (variance, point, bump)."""
-        return normal_density(self.x[:, None] - self.x, self.width**2 + variance[:, None, None])
+        """Each bump, within the bounds, blurred by normals of these variances; shape (variance, point, bump)."""
+        blur, own = variance[:, None, None], self.width**2
+        smooth = normal_density(self.x[:, None] - self.x, own + blur)
+        if self.cut is None:
+            return smooth
+        assert self.bounds is not None
+        centre, spread = (blur * self.x + own * self.x[:, None]) / (own + blur), np.sqrt(own * blur / (own + blur))
+        # Without any blur the bounds stay sharp: then they are left to the mixtures made of the bumps.
+        spread = np.where(blur == 0, np.inf, spread)
+        low, high = ((end - centre) / np.maximum(spread, 1e-300) for end in self.bounds)
+        return np.where(blur == 0, smooth, smooth * (special.ndtr(high) - special.ndtr(low)))
 
     def mixture(self, values: Floats) -> NormalMixture:
-        """The distribution whose density has these values (up to a factor) at the grid points."""
+        """The distribution whose density, within the bounds, has these values (up to a factor) at the grid points."""
         weight = self.fit(values)
-        return NormalMixture(weight / weight.sum(), self.x, self.width)
+        inside = 1.0 if self.cut is None else self.cut.inside
+        return NormalMixture(weight / np.sum(weight * inside), self.x, self.width, cut=self.cut)
 
 
 def place(centres: Floats, scales: Floats, lower: float, upper: float, step: float) -> Bumps:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from metastrata.inference.densities import LOG_2PI, parts
-from metastrata.inference.marginals import NormalMixture, ScaleDensity
+from metastrata.inference.marginals import ScaleDensity
+from metastrata.inference.mixtures import Cut, NormalMixture, component_moments
 from metastrata.inference.quadrature import ScaleRule
 from metastrata.model.priors import Prior
 
@@ -113,58 +114,81 @@ class StratumMixture:
         Nodes of tau, shape (tau,).
     weight, centre, variance : ndarray, shape (tau, part)
         Posterior weights (sum 1), and mean and variance of the stratum mean.
+    cut : Cut or None
+        What a uniform prior of mu cuts off, arrays of the same shape.
     """
 
     rule: ScaleRule
     weight: Floats
     centre: Floats
     variance: Floats
+    cut: Cut | None = None
+
+    @cached_property
+    def _by_tau(self) -> tuple[Floats, Floats, Floats]:
+        """Mass at each node of tau, and first and second moment of the stratum mean times that mass."""
+        inside = 1.0 if self.cut is None else self.cut.inside
+        first, second = component_moments(self.centre, np.sqrt(self.variance), self.cut)
+        mass = (self.weight * inside).sum(1)
+        return mass, (self.weight * first).sum(1), (self.weight * second).sum(1)
 
     @cached_property
     def tau(self) -> ScaleDensity:
         """Posterior of tau."""
-        return scale_density(self.rule, self.weight.sum(1))
-
-    @cached_property
-    def _second_moment(self) -> Floats:
-        return np.asarray((self.weight * (self.variance + self.centre**2)).sum(1))
+        return scale_density(self.rule, self._by_tau[0])
 
     @cached_property
     def mean(self) -> NormalMixture:
         """Posterior of the stratum mean."""
-        heavy = heavy_tail(self.rule, self._second_moment)
-        return NormalMixture(
-            self.weight.ravel(), self.centre.ravel(), np.sqrt(self.variance).ravel(), infinite_sd=heavy
-        )
+        return self._mixture(self.centre, self.variance, 1.0, infinite_sd=heavy_tail(self.rule, self._by_tau[2]))
 
     @cached_property
     def new_study(self) -> NormalMixture:
         """Posterior of the effect in a new study of the stratum."""
-        mass, tau = self.weight.sum(1), self.rule.t
-        spread = np.sqrt(self.variance + tau[:, None] ** 2)
-        first = heavy_tail(self.rule, mass * tau)
-        second = heavy_tail(self.rule, self._second_moment + mass * tau**2)
-        return NormalMixture(self.weight.ravel(), self.centre.ravel(), spread.ravel(), first, second)
+        mass, _, second = self._by_tau
+        tau = self.rule.t
+        return self._mixture(
+            self.centre,
+            self.variance + tau[:, None] ** 2,
+            1.0,
+            infinite_mean=heavy_tail(self.rule, mass * tau),
+            infinite_sd=heavy_tail(self.rule, second + mass * tau**2),
+        )
 
     def study(self, y: float, se: float) -> NormalMixture:
         """Posterior of the effect of a study with this estimate."""
         tau2 = self.rule.t[:, None] ** 2
         shrink = se**2 / (se**2 + tau2)
-        centre = shrink * self.centre + (1 - shrink) * y
-        spread = np.sqrt(tau2 * shrink + shrink**2 * self.variance)
-        return NormalMixture(self.weight.ravel(), centre.ravel(), spread.ravel())
+        variance = tau2 * shrink + shrink**2 * self.variance
+        return self._mixture(shrink * self.centre + (1 - shrink) * y, variance, shrink)
+
+    def _mixture(
+        self,
+        centre: Floats,
+        variance: Floats,
+        slope: Floats | float,
+        infinite_mean: bool = False,
+        infinite_sd: bool = False,
+    ) -> NormalMixture:
+        """The distribution of ``slope x stratum mean + normal noise``, given its mean and variance by component."""
+        cut = self.cut
+        if cut is not None:
+            share = cut.correlation * slope * np.sqrt(self.variance / variance)
+            cut = Cut(np.minimum(share, 1.0), cut.low, cut.high).ravel()
+        spread = np.sqrt(variance).ravel()
+        return NormalMixture(self.weight.ravel(), centre.ravel(), spread, infinite_mean, infinite_sd, cut)
 
     def study_moments(self, y: Floats, se: Floats) -> tuple[Floats, Floats]:
         """Posterior mean and SD of the effects of many studies, shape (study,)."""
-        mass = np.maximum(self.weight.sum(1), 1e-300)
-        first = (self.weight * self.centre).sum(1) / mass
-        second = self._second_moment / mass - first**2
+        mass, first, second = self._by_tau
+        safe = np.maximum(mass, 1e-300)
+        mean_given, variance_given = first / safe, np.maximum(second / safe - (first / safe) ** 2, 0)
         tau2 = self.rule.t**2
         shrink = se[:, None] ** 2 / (se[:, None] ** 2 + tau2)
-        centre = shrink * first + (1 - shrink) * y[:, None]
-        mean = centre @ mass
-        variance = (tau2 * shrink + shrink**2 * second + (centre - mean[:, None]) ** 2) @ mass
-        return mean, np.sqrt(np.maximum(variance, 0))
+        centre = shrink * mean_given + (1 - shrink) * y[:, None]
+        mean = np.einsum("st,t->s", centre, mass)
+        inner = tau2 * shrink + shrink**2 * variance_given + (centre - mean[:, None]) ** 2
+        return mean, np.sqrt(np.maximum(np.einsum("st,t->s", inner, mass), 0))
 
 
 def scale_density(rule: ScaleRule, mass: Floats) -> ScaleDensity:
@@ -182,10 +206,9 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
         return False
     panel = rule.panels[-1]
     density = contribution[-panel.order :] / panel.weights
-    x = panel.nodes
     if not np.all(density[-4:] > 0):
         return False
-    slope = (math.log(density[-1]) - math.log(density[-4])) / (x[-1] - x[-4])
+    slope = (math.log(density[-1]) - math.log(density[-4])) / (panel.nodes[-1] - panel.nodes[-4])
     return bool(slope > -0.03)
 
 

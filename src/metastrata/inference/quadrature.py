@@ -1,20 +1,14 @@
-"""Nodes and weights: adaptive Gauss-Legendre panels for a standard deviation, Gaussian bumps for a mean.
+"""Quadrature over a standard deviation, tau or omega: panels of Gauss-Legendre nodes on a stretched axis.
 
-A standard deviation t (tau or omega) is integrated in ``x = asinh(t / c)``: even near zero, logarithmic in the tail,
-so that half-Cauchy and half-normal priors take the same few dozen nodes. Panels are added until the Legendre
-coefficients of the integrand, and of the integrand times t^2, have died away.
-
-A function of a mean is written as a sum of normal densities, one per grid point and as wide as the distance to the
-next: whatever follows (smoothing by omega, adding tau, conditioning on a study) is then closed-form for each bump, and
-nothing degenerates as omega or tau go to zero.
+The axis is ``x = asinh(t / c)``: even near zero, logarithmic in the tail, so that a half-Cauchy prior takes hardly more
+nodes than a half-normal. Priors that rise without bound at zero, or vanish there, get an axis that is logarithmic all
+the way down, with the mass below a billionth of the data's scale in one node (an atom).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -24,10 +18,8 @@ from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, log_dens
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
-LogDensity = Callable[[Floats], Floats]
 
-ORDERS = (8, 16, 24, 32, 40)
-DEPTH = 40
+MOST = 48
 EDGES = np.array([1e-15, 1 - 1e-15])
 LANDMARKS = np.array([0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999])
 
@@ -187,6 +179,31 @@ class ScaleRule:
             start += panel.order
         return np.concatenate(knots), np.concatenate(integrals), np.concatenate(values)
 
+    def refined(self, level: int) -> ScaleRule:
+        """The same panels with more nodes; nothing changes at level 0."""
+        panels: list[Panel] = []
+        for panel in self.panels:
+            order, middle = panel.order + 8 * level, (panel.lower + panel.upper) / 2
+            if order <= MOST:
+                panels.append(Panel(panel.lower, panel.upper, order))
+            else:
+                half = (2 * order // 3 + 3) // 4 * 4
+                panels += [Panel(panel.lower, middle, half), Panel(middle, panel.upper, half)]
+        return ScaleRule(self.axis, tuple(panels))
+
+    def interpolation(self, t: Floats) -> Floats:
+        """Matrix from a function's values at the nodes to its values at `t`, shape (t, node)."""
+        x, matrix = self.axis.x(t), np.zeros((len(t), len(self.t)))
+        start = 1 if self.axis.atom > 0 else 0
+        for panel in self.panels:
+            inside = (x >= panel.lower - 1e-9) & (x <= panel.upper + 1e-9) & ~matrix.any(1)
+            at = 2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1
+            values = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
+            matrix[inside, start : start + panel.order] = values
+            start += panel.order
+        matrix[~matrix.any(1), 0] = 1.0  # the atom, below every panel
+        return matrix
+
     def draw(self, mass: Floats, uniform: Floats) -> Floats:
         """Draw t by inverting its distribution function, each draw with its own density.
 
@@ -235,120 +252,6 @@ def _invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats)
     return s
 
 
-def rough(where: Axis) -> ScaleRule:
-    """A coarse rule over the whole axis, to look around with."""
-    ends = np.linspace(float(where.x(where.lower)), float(where.x(where.upper)), 2)
-    count = int(np.ceil((ends[1] - ends[0]) / 3)) + 1
-    edges = np.linspace(ends[0], ends[1], count + 1)
-    return ScaleRule(where, tuple(Panel(a, b, 8) for a, b in pairwise(edges.tolist())))
-
-
-def padded(rule: ScaleRule) -> ScaleRule:
-    """The rule continued, coarsely, to both ends of its axis."""
-    where, first, last = rule.axis, rule.panels[0].lower, rule.panels[-1].upper
-    lower, upper = float(where.x(where.lower)), float(where.x(where.upper))
-    panels = list(rule.panels)
-    if first - lower > 1e-9:
-        panels.insert(0, Panel(lower, first, 8))
-    if upper - last > 1e-9:
-        panels.append(Panel(last, upper, 12))
-    return ScaleRule(where, tuple(panels))
-
-
-def graded(rule: ScaleRule) -> ScaleRule:
-    """A rule over the same stretch that is even in log t down to a millionth of the axis's scale.
-
-    For functions like ``ndtr(d / omega)``, which turn at omega = d however small d is.
-    """
-    if not rule.panels:
-        return rule
-    where = replace(rule.axis, c=min(rule.axis.c, 1e-6 * float(rule.axis.t(rule.x[0]) + rule.axis.c)))
-    lower, upper = (float(where.x(rule.axis.t(np.asarray(x)))) for x in (rule.panels[0].lower, rule.panels[-1].upper))
-    edges = np.linspace(lower, upper, int(np.ceil((upper - lower) / 2)) + 1)
-    return ScaleRule(where, tuple(Panel(a, b, 8) for a, b in pairwise(edges.tolist())))
-
-
 def known(value: float, prior: Prior) -> ScaleRule:
     """A rule of one node: the standard deviation is given."""
     return ScaleRule(Axis(1.0, value, value, np.array([value]), prior, True), ())
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What the first look at an integrand found: the stretch that matters, and its size."""
-
-    x: Floats
-    peak: float
-    moment_peak: float
-    power: int
-    total: float
-    moment: float
-
-
-def scale_rule(log_integrand: LogDensity, where: Axis, tolerance: float) -> ScaleRule:
-    """Place nodes so that the integrand, and the integrand times t^2, are resolved.
-
-    Parameters
-    ----------
-    log_integrand : callable
-        Log of whatever shapes the posterior, the prior left out, at an array of t.
-    where : Axis
-    tolerance : float
-        Size, relative to the whole, at which the last Legendre coefficients of a panel count as gone. The integrals
-        are good to about its square.
-    """
-
-    def in_x(x: Floats) -> tuple[Floats, Floats]:
-        t = where.t(x)
-        with np.errstate(divide="ignore"):
-            log_t = np.log(t)
-        return log_integrand(t) + log_density(where.prior, t) + where.log_jacobian(x), log_t
-
-    found = _scan(in_x, where, tolerance)
-    pending, done = [(float(found.x[0]), float(found.x[-1]), 0)], []
-    while pending:
-        lower, upper, depth = pending.pop()
-        for order in ORDERS:
-            panel = Panel(lower, upper, order)
-            if _resolved(panel, *in_x(panel.nodes), found, tolerance):
-                done.append(panel)
-                break
-        else:
-            if depth == DEPTH:
-                done.append(panel)
-                continue
-            middle = (lower + upper) / 2
-            pending += [(lower, middle, depth + 1), (middle, upper, depth + 1)]
-    return ScaleRule(where, tuple(sorted(done, key=lambda panel: panel.lower)))
-
-
-def _resolved(panel: Panel, log_f: Floats, log_t: Floats, found: _Scan, tolerance: float) -> bool:
-    """Whether the last Legendre coefficients of the density and of its second moment are gone."""
-    last = gauss(panel.order)[2][-3:]
-    f = np.exp(log_f - found.peak)
-    g = np.exp(log_f + found.power * log_t - found.moment_peak)
-    limit = tolerance / (panel.upper - panel.lower)
-    return bool(np.max(np.abs(last @ f)) <= limit * found.total and np.max(np.abs(last @ g)) <= limit * found.moment)
-
-
-def _scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis, tolerance: float) -> _Scan:
-    """Find the stretch of x that matters: close in on it until it no longer shrinks."""
-    lower, upper = float(where.x(where.lower)), float(where.x(where.upper))
-    marks = where.x(where.landmarks[np.isfinite(where.landmarks)])
-    drop, power = 7 - np.log(tolerance), 2
-    for turn in range(12):
-        x = np.linspace(lower, upper, 33)
-        x = np.unique(np.concatenate([x, marks[(marks > lower) & (marks < upper)]]))
-        log_f, log_t = in_x(x)
-        if turn == 0 and not where.bounded and log_f[-1] - log_f[-2] > -2.03 * (x[-1] - x[-2]):
-            power = 0  # the second moment does not exist: do not chase it
-        weighted = log_f + power * log_t if power else log_f
-        keep = np.flatnonzero((log_f > np.max(log_f) - drop) | (weighted > np.max(weighted) - drop))
-        a, b = max(keep[0] - 1, 0), min(keep[-1] + 1, len(x) - 1)
-        before, lower, upper = upper - lower, float(x[a]), float(x[b])
-        if upper - lower > 0.75 * before:
-            break
-    peak, moment_peak = float(np.max(log_f)), float(np.max(weighted))
-    total = float(np.trapezoid(np.exp(log_f - peak), x))
-    moment = float(np.trapezoid(np.exp(weighted - moment_peak), x))
-    return _Scan(x[a : b + 1], peak, moment_peak, power, total, moment)

@@ -42,6 +42,15 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def free_folder(out: Path) -> Path:
+    """`out` if it is free, else the first of ``out-2``, ``out-3``, ... that is."""
+    number, free = 1, out
+    while free.exists():
+        number += 1
+        free = out.with_name(f"{out.name}-{number}")
+    return free
+
+
 def refuse_existing(out: Path, *, force: bool) -> None:
     """Refuse a folder that exists, unless it may be replaced and is a folder of results."""
     if not out.exists():
