@@ -92,7 +92,17 @@ def test_fewer_draws_than_asked_for_is_incomplete() -> None:
     posterior, stats = good()
     found = diagnose(posterior.isel(draw=slice(300)), stats.isel(draw=slice(300)), CHAINS, DRAWS)
     assert found.status == "incomplete"
-    assert found.reasons[0] == "got 300 of 500 draws in 4 of 4 chains"
+    assert found.reasons == ("0 of 4 chains have all 500 draws (the shortest has 300)",)
+
+
+def test_a_chain_cut_short_and_padded_is_incomplete() -> None:
+    """A sampler that was stopped fills its short chains up with NaN."""
+    posterior, stats = good()
+    for name in posterior.data_vars:
+        posterior[name][2, 400:] = np.nan
+    found = diagnose(posterior, stats, CHAINS, DRAWS)
+    assert found.status == "incomplete"
+    assert found.reasons == ("3 of 4 chains have all 500 draws (the shortest has 400)",)
 
 
 def test_a_missing_chain_is_incomplete() -> None:

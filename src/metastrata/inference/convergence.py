@@ -72,31 +72,48 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset | None, chains: int, draws
         >= 400 (Vehtari et al. 2021, Bayesian Analysis 16:667), E-BFMI >= 0.3, the tree depth limit hit in at most 1 %
         of draws, and no statistic missing, NaN or constant.
     """
-    got_chains, got_draws = posterior.sizes.get("chain", 0), posterior.sizes.get("draw", 0)
-    complete = got_chains >= chains and got_draws >= draws
-    reasons = []
-    if not complete:
-        reasons.append(f"got {got_draws} of {draws} draws in {got_chains} of {chains} chains")
-    r_hat, bulk, tail, mcse = _statistics(posterior) if got_chains and got_draws >= 4 else [xr.Dataset()] * 4
-    reasons += _value_reasons(posterior)
+    whole, least = _realised(posterior, draws)
+    if whole < chains:
+        reason = f"{whole} of {chains} chains have all {draws} draws (the shortest has {least})"
+        none = xr.Dataset()
+        return Diagnostics("incomplete", (reason,), 0, none, none, none, none, np.array([]))
+    r_hat, bulk, tail, mcse = _statistics(posterior)
+    reasons = _value_reasons(posterior)
     reasons += _threshold_reasons(r_hat, lambda x: x > R_HAT, f"R-hat above {R_HAT}", np.nanmax)
     reasons += _threshold_reasons(bulk, lambda x: x < ESS, f"bulk ESS below {ESS}", np.nanmin)
     reasons += _threshold_reasons(tail, lambda x: x < ESS, f"tail ESS below {ESS}", np.nanmin)
     divergences, e_bfmi = 0, np.array([])
-    if stats is None or not got_draws or not {"diverging", "energy", "maxdepth_reached"} <= set(stats.data_vars):
+    if stats is None or not {"diverging", "energy", "maxdepth_reached"} <= set(stats.data_vars):
         reasons.append("the sampler's statistics are missing")
     else:
         divergences = int(stats["diverging"].sum())
-        if divergences:
-            reasons.append(f"{divergences} divergence{'s' if divergences > 1 else ''}")
         e_bfmi = _e_bfmi(np.asarray(stats["energy"], dtype=float))
-        if not np.all(e_bfmi >= E_BFMI):
-            reasons.append(f"E-BFMI {np.min(e_bfmi):.2f} below {E_BFMI}")
-        deep = float(np.mean(np.asarray(stats["maxdepth_reached"], dtype=float)))
-        if not deep <= TREE_DEPTH:
-            reasons.append(f"the tree depth limit was hit in {100 * deep:.1f} % of draws")
-    status: Status = "incomplete" if not complete else "unreliable" if reasons else "reliable"
+        reasons += _sampler_reasons(divergences, e_bfmi, stats)
+    status: Status = "unreliable" if reasons else "reliable"
     return Diagnostics(status, tuple(reasons), divergences, r_hat, bulk, tail, mcse, e_bfmi)
+
+
+def _realised(posterior: xr.Dataset, draws: int) -> tuple[int, int]:
+    """Number of chains with all draws, and draws of the shortest; a sampler that was stopped pads with NaN."""
+    got = posterior.sizes.get("draw", 0)
+    if not posterior.sizes.get("chain", 0) or not got:
+        return 0, 0
+    missing = np.all(
+        [np.isnan(a.values.reshape(*a.shape[:2], -1)).all(-1) for a in posterior.data_vars.values()], axis=0
+    )
+    each = got - missing.sum(axis=1)
+    return int(np.sum(each >= draws)), int(each.min())
+
+
+def _sampler_reasons(divergences: int, e_bfmi: NDArray[np.float64], stats: xr.Dataset) -> list[str]:
+    """What the sampler's own statistics say against it."""
+    reasons = [f"{divergences} divergence{'s' if divergences > 1 else ''}"] if divergences else []
+    if not np.all(e_bfmi >= E_BFMI):
+        reasons.append(f"E-BFMI {np.min(e_bfmi):.2f} below {E_BFMI}")
+    deep = float(np.mean(np.asarray(stats["maxdepth_reached"], dtype=float)))
+    if not deep <= TREE_DEPTH:
+        reasons.append(f"the tree depth limit was hit in {100 * deep:.1f} % of draws")
+    return reasons
 
 
 def _statistics(posterior: xr.Dataset) -> list[xr.Dataset]:
