@@ -43,14 +43,16 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
 
 def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
     plan, choices = result.plan, part.endpoint
+    in_units = choices.unit and plan.effects.measure in ("MD", "RD", "GEN")
+    title = f"{choices.label} ({choices.unit})" if in_units else choices.label
     if part.fit is None:
         published = choices.published
         references = [(f"Published: {published.source}", published.estimate, *published.ci)] if published else []
-        table = single_study_table(part.effects, title=choices.label, labels=plan.strata, references=references)
+        table = single_study_table(part.effects, title=title, labels=plan.strata, references=references)
     else:
         table = forest_table(
             part.fit,
-            title=choices.label,
+            title=title,
             labels=plan.strata,
             overall=plan.overall_in_figure,
             references=_references(part),
