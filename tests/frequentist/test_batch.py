@@ -17,7 +17,7 @@ SHARED = (
 )  # fmt: skip
 
 
-def ragged(rows=40, width=9, seed=0):
+def ragged(rows=20, width=9, seed=0):
     """Rows of 1 to `width` studies, absent ones NaN in either array."""
     rng = np.random.default_rng(seed)
     variance = rng.uniform(0.01, 0.6, (rows, width))
@@ -34,9 +34,9 @@ def ragged(rows=40, width=9, seed=0):
 def test_same_as_one_by_one(method, interval):
     y, variance, present = ragged()
     many = pool_many(y, variance, method, interval, level=90, prediction="riley")
-    assert len(many) == 40
+    assert len(many) == 20
     assert many.converged.all()
-    for i in range(40):
+    for i in range(20):
         at = present[i]
         one = pool(y[i, at], variance[i, at], method, interval, level=90, prediction="riley")
         assert [getattr(many, n)[i] for n in SHARED] == pytest.approx(

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
-from metastrata.inference.fit import Fit
+from metastrata.inference.fit import Fit, Marginal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +21,12 @@ FEW = {1: "one study", 2: "two studies", 3: "three studies"}
 
 @dataclass(frozen=True)
 class Quantity:
-    """One scalar of the posterior: its name, where it belongs, and its draws."""
+    """One scalar of the posterior: its name, where it belongs, and its distribution."""
 
     name: str
     stratum: str
     study: str
-    draws: NDArray[np.float64]
+    values: Marginal
     mcse_mean: float
     ess_bulk: float
     ess_tail: float
@@ -60,7 +57,7 @@ def quantities(fit: Fit) -> Iterator[Quantity]:
                 for dataset in (found.mcse_mean, found.ess_bulk, found.ess_tail, found.r_hat)
             ]
             study, stratum = (label, _stratum_of(fit, i)) if dim == "study" else ("", label)
-            yield Quantity(name, stratum, study, array.isel(at).values.ravel(), *statistics)
+            yield Quantity(name, stratum, study, fit.marginal(name, label), *statistics)
 
 
 def _stratum_of(fit: Fit, study: int) -> str:
@@ -104,10 +101,10 @@ def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataF
     names = columns(level)
     rows = []
     for q in quantities(fit):
-        lower, median, upper = np.quantile(q.draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        lower, median, upper = q.values.quantile([(1 - level) / 2, 0.5, (1 + level) / 2])
         rows.append(
             [
-                *(fit.endpoint, q.name, q.stratum, q.study, q.draws.mean(), median, q.draws.std(ddof=1), lower, upper),
+                *(fit.endpoint, q.name, q.stratum, q.study, q.values.mean, median, q.values.sd, lower, upper),
                 _p_better(fit, q, 0.0),
                 *(q.mcse_mean, q.ess_bulk, q.ess_tail, q.r_hat, fit.status, note(fit, q)),
                 float("nan") if mid is None else _p_better(fit, q, mid),
@@ -120,8 +117,9 @@ def _p_better(fit: Fit, q: Quantity, by: float) -> float:
     """Probability of an effect better than zero by more than `by`."""
     if q.name not in EFFECTS or fit.effects.direction is None:
         return float("nan")
-    benefit = -q.draws if fit.effects.direction == "lower" else q.draws
-    return float(np.mean(benefit > by))
+    below = fit.effects.direction == "lower"
+    p = float(q.values.cdf(-by if below else by))
+    return p if below else 1 - p
 
 
 def note(fit: Fit, q: Quantity) -> str:
@@ -143,7 +141,7 @@ def note(fit: Fit, q: Quantity) -> str:
             return "one mean for all designs by assumption: design bias is taken to be nil"
         return "mean over designs: assumes the designs are exchangeable"
     if q.name == "contrast":
-        return f"P(contrast > 0) = {np.mean(q.draws > 0):.3f}"
+        return f"P(contrast > 0) = {1 - float(q.values.cdf(0.0)):.3f}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,7 +21,7 @@ from metastrata.frequentist.intervals import (
     scale_factor,
 )
 from metastrata.frequentist.likelihood import GRID
-from metastrata.frequentist.moments import Floats, Samples, moments
+from metastrata.frequentist.moments import Floats, Samples, weighted_mean
 
 CHUNK = 2**18  # numbers worked on at a time: small enough for the processor's cache
 
@@ -103,6 +104,11 @@ def pool_many(
         pool_rows(Samples(samples.y[i : i + step], samples.variance[i : i + step]), *words)
         for i in range(0, max(rows, 1), step)
     ]
+    return stacked(parts)
+
+
+def stacked(parts: Sequence[Pools]) -> Pools:
+    """Results of several batches, with the same number of columns, as one."""
     if len(parts) == 1:
         return parts[0]
     return Pools(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Pools)))
@@ -132,7 +138,8 @@ def pool_rows(
     tau2, converged = np.full(len(k), start), np.ones(len(k), bool)
     several = k > 1
     if not fixed and given is None and several.any():
-        tau2[several], converged[several] = estimate_tau2(samples.rows(np.flatnonzero(several)), method)
+        some = samples if several.all() else samples.rows(np.flatnonzero(several))
+        tau2[several], converged[several] = estimate_tau2(some, method)
     tau2[~converged] = math.nan
     used = np.where(several | np.isfinite(tau2), tau2, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -151,10 +158,9 @@ def _results(
     """Everything that follows from tau2; `used` is 0 where a single study needs none."""
     k = samples.count
     several = k > 1
-    m, plain = moments(samples, used), moments(samples, np.zeros_like(used))
-    sum_w = m.weight.sum(-1)
-    estimate = np.where(k > 0, (m.weight * samples.y).sum(-1) / sum_w, np.nan)
-    variance = 1 / np.where(k > 0, sum_w, np.nan)
+    m, plain = weighted_mean(samples, used), weighted_mean(samples, np.zeros_like(used))
+    sum_w = np.where(k > 0, m.sum_w, np.nan)
+    estimate, variance = m.mean, 1 / sum_w
     df = np.where(several & (interval != "Wald"), k - 1, np.inf)
     se = np.sqrt(variance * np.where(several, scale_factor(interval, m.q, k - 1), 1.0))
     ci = confidence_interval(estimate, se, df, level)
@@ -162,9 +168,9 @@ def _results(
     i2, h2 = _inconsistency(plain.q, plain.trace, tau2, k - 1, fixed=prediction == "")
     return Pools(
         estimate, ci.se, ci.lower, ci.upper, ci.p_value, ci.statistic, ci.df, tau2, i2, h2,
-        q=np.where(k > 0, plain.q, np.nan), q_df=k - 1, q_p=np.where(several, chdtrc(k - 1, plain.q), np.nan),
+        q=plain.q, q_df=k - 1, q_p=np.where(several, chdtrc(k - 1, plain.q), np.nan),
         prediction_lower=ahead[0], prediction_upper=ahead[1],
-        weights=100 * m.weight / np.where(k > 0, sum_w, np.nan)[:, None], k=k, converged=converged,
+        weights=100 * m.weight / sum_w[:, None], k=k, converged=converged,
     )  # fmt: skip
 
 

@@ -10,14 +10,15 @@ from scipy.special import chdtri
 
 from metastrata.errors import InputError, unknown
 from metastrata.frequentist.likelihood import TOLERANCE, likelihood_tau2
-from metastrata.frequentist.moments import Floats, Samples, moments, weighted_moments
+from metastrata.frequentist.moments import Floats, Samples, moments, q_and_slope, weighted_mean, weighted_moments
 
 ALIASES = {"EE": "FE", "CE": "FE", "FIXED": "FE", "COMMON": "FE", "IV": "FE", "HO": "HE", "CA": "HE", "MP": "PM"}
 
 
 def dersimonian_laird(samples: Samples) -> Floats:
     """Moment estimator with weights 1/v (DerSimonian and Laird 1986, Control Clin Trials 7:177, equation 8)."""
-    m = moments(samples, np.zeros(len(samples.y)))
+    none = np.zeros(len(samples.y))
+    m = weighted_mean(samples, none) if samples.x is None else moments(samples, none)
     return (m.q - samples.df) / m.trace
 
 
@@ -32,7 +33,7 @@ def two_step(samples: Samples) -> Floats:
 
 def hedges(samples: Samples) -> Floats:
     """Moment estimator with equal weights (Hedges and Olkin 1985; Viechtbauer 2005, equation 5)."""
-    return _moment_estimate(samples, np.isfinite(samples.variance).astype(float))
+    return _moment_estimate(samples, samples.present.astype(float))
 
 
 def hunter_schmidt(samples: Samples) -> Floats:
@@ -49,9 +50,8 @@ def hunter_schmidt_corrected(samples: Samples) -> Floats:
 
 def sidik_jonkman(samples: Samples) -> Floats:
     """Sidik and Jonkman (2005, Appl Stat 54:367), from the crude variance of the estimates; never negative."""
-    present = np.isfinite(samples.variance)
-    mean = np.where(present, samples.y, 0).sum(-1) / samples.count
-    crude = (np.where(present, samples.y - mean[:, None], 0) ** 2).sum(-1) / samples.count
+    mean = samples.y.sum(-1) / samples.count
+    crude = (np.where(samples.present, samples.y - mean[:, None], 0) ** 2).sum(-1) / samples.count
     return crude * moments(samples, crude).q / samples.df
 
 
@@ -74,13 +74,12 @@ def solve_q(samples: Samples, target: Floats) -> Floats:
     1/Q is concave and rises with tau2, so Newton's method on 1/Q climbs from 0 to the root and never passes it.
     """
     tau2 = np.zeros(len(samples.y))
-    smallest = samples.variance.min(-1)
     for _ in range(200):
-        m = moments(samples, tau2)
+        q, q2 = q_and_slope(samples, tau2)
         with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.where(m.q > target, m.q * (m.q / target - 1) / m.q2, 0.0)
+            step = np.where(q > target, q * (q / target - 1) / q2, 0.0)
         tau2 = tau2 + step
-        if not (step > 1e-15 * (tau2 + smallest)).any():
+        if not (step > 1e-15 * (tau2 + samples.smallest)).any():
             break
     return tau2
 
@@ -91,7 +90,7 @@ def _moment_estimate(samples: Samples, weight: Floats) -> Floats:
     ``E[y'Py] = tr(P V) + tau2 tr P``, P being built from the weights given.
     """
     m = weighted_moments(samples, weight)
-    v = np.where(np.isfinite(samples.variance), samples.variance, 0.0)
+    v = np.where(samples.present, samples.variance, 0.0)
     expected = (weight * v * (1 - m.leverage)).sum(-1)
     return (m.q - expected) / m.trace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from metastrata.errors import InputError, unknown
 from metastrata.frequentist.moments import Floats
@@ -77,16 +77,12 @@ def check_level(level: float) -> None:
 
 def critical(df: Floats, level: float) -> Floats:
     """Two-sided critical value of t, or of the normal distribution where df is infinite; NaN where df is 0 or less."""
-    p = 0.5 + level / 200
-    with np.errstate(invalid="ignore"):
-        value = stdtrit(np.where(np.isfinite(df) & (df > 0), df, np.nan), p)
-    return np.asarray(np.where(np.isposinf(df), ndtri(p), value))
+    return np.asarray(stdtrit(df, 0.5 + level / 200))
 
 
 def p_two_sided(statistic: Floats, df: Floats) -> Floats:
     """Two-sided p-value of a t statistic, or of a normal one where df is infinite."""
-    size = -np.abs(statistic)
-    return np.asarray(2 * np.where(np.isposinf(df), ndtr(size), stdtr(np.where(np.isposinf(df), 1.0, df), size)))
+    return np.asarray(2 * stdtr(df, -np.abs(statistic)))
 
 
 def scale_factor(interval: str, q: Floats, df: Floats) -> Floats:

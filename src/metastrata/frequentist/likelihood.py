@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from metastrata.frequentist.moments import Floats, Moments, Samples, log_likelihood, moments, score_moments
+from metastrata.frequentist.moments import Floats, Samples, log_likelihood, moments, score, total, weighted_moments
 
 GRID = 32
 STEPS = 200
 TOLERANCE = 1e-12
+EVENLY = np.linspace(0, 1, GRID)
 
 
 def likelihood_tau2(samples: Samples, *, restricted: bool) -> tuple[Floats, Floats]:
@@ -36,17 +37,18 @@ def likelihood_tau2(samples: Samples, *, restricted: bool) -> tuple[Floats, Floa
     Score and information: Viechtbauer (2005, J Educ Behav Stat 30:261), equations 7-14. Two maxima closer together
     than a step of the grid (1/31 of the log range) are taken as one.
     """
-    smallest = samples.variance.min(-1)
     grid = score_grid(samples)
     spread = Samples(samples.y[:, None, :], samples.variance[:, None, :], samples.x)
-    q2, trace, sum_w = score_moments(spread, grid)
-    slope = q2 - (trace if restricted else sum_w)
+    slope = score(spread, grid, restricted=restricted)
     rows, cells = np.nonzero((slope[:, :-1] > 0) & (slope[:, 1:] <= 0))
     tau2, gap = np.zeros(len(grid)), np.zeros(len(grid))
     if rows.size == 0:
         return tau2, gap
     some = samples.rows(rows)
-    found, gaps = _polish(some, grid[rows, cells], grid[rows, cells + 1], smallest[rows], restricted=restricted)
+    ends = grid[rows, cells], grid[rows, cells + 1], slope[rows, cells], slope[rows, cells + 1]
+    found, gaps = _polish(some, *ends, restricted=restricted)
+    if len(rows) == len(grid) and (slope[:, 0] > 0).all() and (np.diff(rows) > 0).all():
+        return found, gaps  # one maximum each, none at zero: nothing to choose from
     height = log_likelihood(some, found, restricted=restricted)
     at_zero = np.where(slope[:, 0] > 0, -np.inf, log_likelihood(samples, tau2, restricted=restricted))
     order = np.lexsort((height, rows))
@@ -61,44 +63,61 @@ def score_grid(samples: Samples) -> Floats:
     From ``y'PPy <= RSS / (tau2 + min v)^2`` and ``tr P >= (k - p) / (tau2 + max v)``, RSS being unweighted, the score
     is negative beyond the positive root of ``(k - p) u^2 - RSS u - RSS (max v - min v)``, ``u = tau2 + min v``.
     """
-    smallest, present = samples.variance.min(-1), np.isfinite(samples.variance)
+    smallest, present = samples.smallest, samples.present
     largest = np.where(present, samples.variance, 0).max(-1)
-    flat = Samples(samples.y, np.where(present, 1.0, np.inf), samples.x)
-    rss = moments(flat, np.zeros(len(smallest))).q
+    if samples.x is None:
+        mean = samples.y.sum(-1) / samples.count
+        residual = np.where(present, samples.y - mean[:, None], 0)
+        rss = total(residual, residual)
+    else:
+        rss = weighted_moments(samples, present.astype(float)).q
     root = np.sqrt(rss**2 + 4 * samples.df * rss * (largest - smallest))
     top = np.maximum((rss + root) / (2 * samples.df) - smallest, 0) * (1 + 1e-9)
-    steps = np.linspace(0, 1, GRID)
-    grid = smallest[:, None] * np.expm1(steps * np.log1p(top / smallest)[:, None])
+    grid = smallest[:, None] * np.expm1(EVENLY * np.log1p(top / smallest)[:, None])
     grid[:, -1] = top
     return grid
 
 
-def _score(m: Moments, *, restricted: bool) -> Floats:
-    """Twice the derivative of the log likelihood with respect to tau2."""
-    return m.q2 - (m.trace if restricted else m.weight.sum(-1))
-
-
-def _curvature(m: Moments, *, restricted: bool) -> Floats:
-    """The derivative of the score."""
-    return (m.trace2 if restricted else (m.weight**2).sum(-1)) - 2 * m.q3
-
-
 def _polish(
-    samples: Samples, low: Floats, high: Floats, smallest: Floats, *, restricted: bool
+    samples: Samples, low: Floats, high: Floats, up: Floats, down: Floats, *, restricted: bool
 ) -> tuple[Floats, Floats]:
-    """Root of the score in each bracket, by Newton's method with bisection as its safeguard."""
-    tau2 = 0.5 * (low + high)
+    """Root of the score in each bracket, by Newton's method with bisection as its safeguard.
+
+    It starts from the chord between the score's values at the ends, `up` > 0 and `down` <= 0.
+    """
+    tau2, smallest = low + (high - low) * up / (up - down), samples.smallest
     gap = np.full_like(tau2, np.inf)
     for _ in range(STEPS):
-        m = moments(samples, tau2)
-        slope = _score(m, restricted=restricted)
-        bend = _curvature(m, restricted=restricted)
-        low, high = np.where(slope > 0, tau2, low), np.where(slope > 0, high, tau2)
-        newton = tau2 - slope / np.where(bend < 0, bend, np.nan)
-        inside = (newton >= low) & (newton <= high)
-        new = np.where(inside, newton, 0.5 * (low + high))
-        gap = np.where(gap <= TOLERANCE, gap, np.abs(new - tau2) / (new + smallest))
+        slope, bend = _slope_and_bend(samples, tau2, restricted=restricted)
+        new = tau2 - slope / np.where(bend < 0, bend, np.nan)
+        now = np.abs(new - tau2) / (tau2 + smallest)
+        if (now <= TOLERANCE).all():
+            return np.clip(new, low, high), now
+        rising = slope > 0
+        low, high = np.where(rising, tau2, low), np.where(rising, high, tau2)
+        new = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
+        gap = np.where(gap <= TOLERANCE, gap, np.abs(new - tau2) / (tau2 + smallest))
         tau2 = new
         if (gap <= TOLERANCE).all():
             break
     return tau2, gap
+
+
+def _slope_and_bend(samples: Samples, tau2: Floats, *, restricted: bool) -> tuple[Floats, Floats]:
+    """The score and its derivative, ``tr PP - 2 y'PPPy`` (REML) or ``tr WW - 2 y'PPPy`` (ML)."""
+    if samples.x is not None:
+        m = moments(samples, tau2)
+        w = m.weight
+        if restricted:
+            return m.q2 - m.trace, m.trace2 - 2 * m.q3
+        return m.q2 - w.sum(-1), total(w, w) - 2 * m.q3
+    w = 1 / (samples.variance + tau2[:, None])
+    sum_w, sum_w2 = w.sum(-1), total(w, w)
+    u = w * (samples.y - (total(w, samples.y) / sum_w)[:, None])
+    wu = w * u
+    slope = total(u, u) - sum_w
+    bend = sum_w2 - 2 * (total(wu, u) - total(w, u) ** 2 / sum_w)
+    if restricted:
+        share = sum_w2 / sum_w
+        slope, bend = slope + share, bend + share**2 - 2 * total(w * w, w) / sum_w
+    return slope, bend

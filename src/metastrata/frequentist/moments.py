@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Samples:
     """Sets of studies, one a row.
 
@@ -32,10 +33,20 @@ class Samples:
     variance: Floats
     x: Floats | None = None
 
-    @property
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which studies are there."""
+        return np.isfinite(self.variance)
+
+    @cached_property
     def count(self) -> Floats:
         """Number of studies in each row."""
-        return np.isfinite(self.variance).sum(-1).astype(float)
+        return self.present.sum(-1, dtype=float)
+
+    @cached_property
+    def smallest(self) -> Floats:
+        """Smallest variance in each row."""
+        return np.asarray(self.variance.min(-1))
 
     @property
     def coefficients(self) -> int:
@@ -45,7 +56,7 @@ class Samples:
     @property
     def df(self) -> Floats:
         """Number of studies less number of coefficients."""
-        return self.count - self.coefficients
+        return np.asarray(self.count - self.coefficients)
 
     def rows(self, index: NDArray[np.intp]) -> Samples:
         """Return the rows of `index`, which may repeat."""
@@ -87,16 +98,47 @@ def moments(samples: Samples, tau2: Floats) -> Moments:
     return weighted_moments(samples, 1 / (samples.variance + tau2[..., None]))
 
 
-def score_moments(samples: Samples, tau2: Floats) -> tuple[Floats, Floats, Floats]:
-    """``y'PPy``, ``tr P`` and ``tr W`` alone, for many tau2: what the score of the likelihood is made of."""
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A weighted mean: the weights and their sum, the mean, ``y'Py`` and ``tr P``."""
+
+    weight: Floats
+    sum_w: Floats
+    mean: Floats
+    q: Floats
+    trace: Floats
+
+
+def weighted_mean(samples: Samples, tau2: Floats) -> Mean:
+    """The mean with weights ``1 / (v + tau2)``, the design matrix disregarded."""
+    w = 1 / (samples.variance + tau2[..., None])
+    sum_w = w.sum(-1)
+    mean = total(w, samples.y) / sum_w
+    residual = samples.y - mean[..., None]
+    return Mean(w, sum_w, mean, total(w * residual, residual), sum_w - total(w, w) / sum_w)
+
+
+def q_and_slope(samples: Samples, tau2: Floats) -> tuple[Floats, Floats]:
+    """``y'Py``, and ``y'PPy``, which is how fast it falls with tau2."""
     if samples.x is not None:
         m = moments(samples, tau2)
-        return m.q2, m.trace, m.weight.sum(-1)
+        return m.q, m.q2
+    w = 1 / (samples.variance + tau2[..., None])
+    residual = samples.y - (total(w, samples.y) / w.sum(-1))[..., None]
+    w *= residual
+    return total(w, residual), total(w, w)
+
+
+def score(samples: Samples, tau2: Floats, *, restricted: bool) -> Floats:
+    """Twice the derivative of the log likelihood of tau2: ``y'PPy - tr P`` (REML) or ``y'PPy - tr W`` (ML)."""
+    if samples.x is not None:
+        m = moments(samples, tau2)
+        return m.q2 - (m.trace if restricted else m.weight.sum(-1))
     w = 1 / (samples.variance + tau2[..., None])
     sum_w = w.sum(-1)
     u = samples.y - (total(w, samples.y) / sum_w)[..., None]
     u *= w
-    return total(u, u), sum_w - total(w, w) / sum_w, sum_w
+    return total(u, u) - sum_w + (total(w, w) / sum_w if restricted else 0.0)
 
 
 def weighted_moments(samples: Samples, weight: Floats) -> Moments:
@@ -154,6 +196,5 @@ def log_likelihood(samples: Samples, tau2: Floats, *, restricted: bool) -> Float
     value = 0.5 * log_w.sum(-1) - 0.5 * m.q
     if not restricted:
         return np.asarray(value - 0.5 * samples.count * math.log(2 * math.pi))
-    present = np.isfinite(samples.variance).astype(float)
-    design = weighted_moments(samples, present).log_det
+    design = weighted_moments(samples, samples.present.astype(float)).log_det
     return np.asarray(value + 0.5 * (design - m.log_det) - 0.5 * samples.df * math.log(2 * math.pi))

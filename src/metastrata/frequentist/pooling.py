@@ -118,7 +118,7 @@ def classical(
     >>> from metastrata.evidence.effects import Effects
     >>> result = classical(Effects.from_estimates(y=[0.1, 0.5, 0.4], se=[0.1, 0.2, 0.2]), method="DL", interval="Wald")
     >>> round(result.estimate, 3)
-    0.255
+    0.286
     """
     if len(effects.endpoints) > 1:
         raise InputError(

@@ -19,6 +19,8 @@ from metastrata.inference.small import invert, multiply
 
 Floats = NDArray[np.float64]
 
+POWER = 4.0
+
 ROOT_2PI = float(np.sqrt(2 * np.pi))
 
 
@@ -68,26 +70,41 @@ class Bumps:
 
         Parameters
         ----------
-        values : ndarray, shape (bump,) or (function, bump)
+        values : ndarray, shape (..., bump)
 
         Returns
         -------
         ndarray, same shape
         """
-        return multiply(np.atleast_2d(values), self._inverse.T).reshape(values.shape)
+        return multiply(values.reshape(-1, len(self.x)), self._inverse.T).reshape(values.shape)
 
-    def smoothing(self, variance: Floats) -> Floats:
-        """Each bump, within the bounds, blurred by normals of these variances; shape (variance, point, bump)."""
-        blur, own = variance[:, None, None], self.width**2
-        smooth = normal_density(self.x[:, None] - self.x, own + blur)
-        if self.cut is None:
-            return smooth
-        assert self.bounds is not None
-        centre, spread = (blur * self.x + own * self.x[:, None]) / (own + blur), np.sqrt(own * blur / (own + blur))
-        # Without any blur the bounds stay sharp: then they are left to the mixtures made of the bumps.
-        spread = np.where(blur == 0, np.inf, spread)
-        low, high = ((end - centre) / np.maximum(spread, 1e-300) for end in self.bounds)
-        return np.where(blur == 0, smooth, smooth * (special.ndtr(high) - special.ndtr(low)))
+    def blurred(self, coefficients: Floats, variance: Floats) -> Floats:
+        """Functions, within the bounds, blurred by normals of these variances, at the grid points.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (function, variance, bump)
+        variance : ndarray, shape (variance,)
+
+        Returns
+        -------
+        ndarray, shape (function, variance, point)
+        """
+        result = np.empty_like(coefficients)
+        distance, own = -0.5 * (self.x[:, None] - self.x) ** 2, self.width**2
+        for i, blur in enumerate(variance):  # one at a time: small enough to stay in the cache
+            total = own + blur
+            table = distance / total
+            with np.errstate(under="ignore"):
+                np.exp(table, out=table)
+            if self.cut is not None and blur > 0:
+                # Without any blur the ends stay sharp: they are left to the mixtures made of the bumps.
+                centre, spread = (blur * self.x + own * self.x[:, None]) / total, np.sqrt(own * blur / total)
+                low, high = ((end - centre) / spread for end in self.bounds or ())
+                table *= special.ndtr(high) - special.ndtr(low)
+            scaled = coefficients[:, i] / (ROOT_2PI * np.sqrt(total))
+            result[:, i] = multiply(table, scaled.T).T
+        return result
 
     def mixture(self, values: Floats) -> NormalMixture:
         """The distribution whose density, within the bounds, has these values (up to a factor) at the grid points."""
@@ -96,7 +113,14 @@ class Bumps:
         return NormalMixture(weight / np.sum(weight * inside), self.x, self.width, cut=self.cut)
 
 
-def place(centres: Floats, scales: Floats, lower: float, upper: float, step: float) -> Bumps:
+def place(
+    centres: Floats,
+    scales: Floats,
+    lower: float,
+    upper: float,
+    step: float,
+    bounds: tuple[float, ...] | None = None,
+) -> Bumps:
     """Grade a grid: fine around each centre, coarser with the distance from all of them.
 
     Parameters
@@ -106,17 +130,36 @@ def place(centres: Floats, scales: Floats, lower: float, upper: float, step: flo
     lower, upper : float
         Ends of the range.
     step : float
-        The spacing at distance d from a centre of scale c is ``step * sqrt(c^2 + d^2)``.
+        The spacing at distance d from a centre of scale c is ``step * (c^4 + d^4)^(1/4)``.
+    bounds : tuple of float, optional
+        See `Bumps`.
     """
-    u = np.linspace(-1, 1, 161)
+    u = np.linspace(-1, 1, 201)
     reach = np.arcsinh(np.maximum(np.abs(lower - centres), np.abs(upper - centres)) / scales)
     mesh = np.unique(np.concatenate([c + s * np.sinh(r * u) for c, s, r in zip(centres, scales, reach, strict=True)]))
     mesh = np.concatenate([[lower], mesh[(mesh > lower) & (mesh < upper)], [upper]])
-    density = np.sum((scales**2 + (mesh[:, None] - centres) ** 2) ** -2.0, axis=1) ** 0.25 / step
-    count = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(mesh))])
+
+    def density(x: Floats) -> Floats:
+        """Grid points per unit: those of the finest centre, blended smoothly."""
+        spacing = step * (scales**POWER + np.abs(x[:, None] - centres) ** POWER) ** (1 / POWER)
+        return np.asarray(np.sum(spacing**-POWER, axis=1) ** (1 / POWER))
+
+    ends, middles, gaps = density(mesh), density((mesh[1:] + mesh[:-1]) / 2), np.diff(mesh)
+    count = np.concatenate([[0.0], np.cumsum(gaps * (ends[1:] + 4 * middles + ends[:-1]) / 6)])
     size = max(int(np.ceil(count[-1])), 8)
-    x = np.interp(np.linspace(0, count[-1], size + 1), count, mesh)
-    return Bumps(x, np.gradient(x))
+    x = _hermite(np.linspace(0, count[-1], size + 1), count, mesh, 1 / ends)
+    # Any unevenness of the widths would show as ripples: hence the smooth inverse, and widths from the formula.
+    return Bumps(x, count[-1] / size / density(x), None if bounds is None else (bounds[0], bounds[1]))
+
+
+def _hermite(at: Floats, x: Floats, y: Floats, slope: Floats) -> Floats:
+    """Cubic interpolation of a function from its values and slopes."""
+    i = np.clip(np.searchsorted(x, at) - 1, 0, len(x) - 2)
+    width = x[i + 1] - x[i]
+    s = (at - x[i]) / width
+    rise = (y[i + 1] - y[i]) - width * slope[i]
+    bend = width * (slope[i + 1] + slope[i]) - 2 * (y[i + 1] - y[i])
+    return np.asarray(y[i] + s * (width * slope[i] + s * (rise - bend * (1 - s))))
 
 
 def compress(mixture: NormalMixture, step: float = 0.08) -> NormalMixture:

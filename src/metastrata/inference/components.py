@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from metastrata.errors import MetastrataError
 from metastrata.inference.densities import LOG_2PI, parts
 from metastrata.inference.marginals import ScaleDensity
 from metastrata.inference.mixtures import Cut, NormalMixture, component_moments
@@ -26,6 +27,10 @@ def log_total(log_values: Floats, axes: tuple[int, ...]) -> Floats:
     peak = np.max(log_values, axis=axes, keepdims=True)
     with np.errstate(divide="ignore", under="ignore"):
         return np.asarray(np.squeeze(np.log(np.exp(log_values - peak).sum(axes, keepdims=True)) + peak, axes))
+
+
+class IntegrationError(MetastrataError):
+    """The deterministic engine cannot reach the accuracy asked for."""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,24 @@
-"""The conditional-Gaussian kernel: one tau for all that is linked, so that given tau and omega everything is normal.
+"""The conditional-Gaussian kernel: whatever is linked shares one tau, so that given tau and omega everything is normal.
 
 Covers a single stratum, a common mean with a common tau, an exchangeable mean with a common tau, and separate strata
 with their own tau or a common one. The posterior is a mixture of normals over the nodes of tau and omega: no grid of
-means is needed.
+means is needed. `Linked` joins strata through mu; `Separate` does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from metastrata.inference.bumps import compress
 from metastrata.inference.components import (
     Group,
+    IntegrationError,
     NormalParts,
     Profile,
     Solution,
@@ -28,14 +29,15 @@ from metastrata.inference.components import (
     scale_density,
 )
 from metastrata.inference.densities import LOG_2PI
-from metastrata.inference.marginals import NormalMixture
-from metastrata.inference.quadrature import Axis, ScaleRule, graded, rough, scale_rule
+from metastrata.inference.mixtures import Cut, NormalMixture, component_moments
+from metastrata.inference.placing import graded, rough, scale_rule
+from metastrata.inference.quadrature import Axis, ScaleRule
 
 Floats = NDArray[np.float64]
 
 
 class Link(NamedTuple):
-    """The joint over mu's normal parts: log evidence, mean and variance of mu, each shape (tau, omega, part)."""
+    """Strata joined through mu: log evidence, and mean and variance of mu, all of shape (tau, omega, part)."""
 
     log_evidence: Floats
     mean: Floats
@@ -43,7 +45,10 @@ class Link(NamedTuple):
 
 
 def link(profiles: Sequence[Profile], omega: Floats, prior: NormalParts) -> Link:
-    """Join strata through mu, given tau (in the profiles) and omega, shape (1, omega) or (tau, omega)."""
+    """Join strata through mu, given tau (in the profiles) and omega, shape (1, omega) or (tau, omega).
+
+    With a uniform prior, mean and variance are those before its ends cut anything off; the evidence is after.
+    """
     variance = np.stack([p.variance for p in profiles], axis=1)[:, :, None] + omega[:, None, :] ** 2
     centre = np.stack([p.centre for p in profiles], axis=1)[:, :, None]
     weight = 1 / variance
@@ -54,30 +59,48 @@ def link(profiles: Sequence[Profile], omega: Floats, prior: NormalParts) -> Link
     base = base + np.sum([p.log_scale for p in profiles], axis=0)[:, None]
     pooled, precision = pooled[..., None], precision[..., None]
     if prior.flat:
-        density, given = _inside(pooled, precision, prior.bounds), np.zeros(1)
+        mean, posterior = pooled, precision
+        density = _log_inside(pooled, precision, prior.bounds)
     else:
-        total = 1 / precision + prior.variance
-        density, given = -0.5 * (LOG_2PI + np.log(total) + (pooled - prior.mean) ** 2 / total), 1 / prior.variance
-    posterior = precision + given
-    mean = (precision * pooled + given * prior.mean) / posterior
+        total, given = 1 / precision + prior.variance, 1 / prior.variance
+        density = -0.5 * (LOG_2PI + np.log(total) + (pooled - prior.mean) ** 2 / total)
+        posterior = precision + given
+        mean = (precision * pooled + given * prior.mean) / posterior
     return Link(base[..., None] + prior.log_weight + density, mean, 1 / posterior)
 
 
-def _inside(centre: Floats, precision: Floats, bounds: tuple[float, float] | None) -> Floats:
-    """Log probability that a normal lies within the bounds of a uniform prior."""
+def _log_inside(centre: Floats, precision: Floats, bounds: tuple[float, float] | None) -> Floats:
+    """Log probability that a normal lies within the ends of a uniform prior."""
     if bounds is None:
         return np.zeros_like(centre)
     root = np.sqrt(precision)
     low, high = (bounds[0] - centre) * root, (bounds[1] - centre) * root
-    flip = low > 0  # the smaller tail is computed, so that nothing cancels far outside the bounds
+    flip = low > 0  # the smaller tail is computed, so that nothing cancels far outside the ends
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(special.ndtr(high) - special.ndtr(low)))
 
 
+def uncut(joined: Link, weight: Floats, prior: NormalParts) -> tuple[Floats, Cut | None]:
+    """Weights before the ends of a uniform prior cut anything off, and what they cut."""
+    if prior.bounds is None:
+        return weight, None
+    sd = np.sqrt(joined.variance)
+    cut = Cut(np.ones_like(sd), *((end - joined.mean) / sd for end in prior.bounds))
+    inside = cut.inside
+    if np.sum(weight * (1 - inside)) < 1e-14:
+        return weight, None
+    if np.sum(weight[inside < 1e-7]) > 1e-7:
+        low, high = prior.bounds
+        raise IntegrationError(
+            f"the data lie outside the prior of mu, uniform({low:g}, {high:g}): too little of it is left to integrate"
+        )
+    return weight / np.maximum(inside, 1e-7), cut
+
+
 @dataclass(frozen=True, eq=False)
 class Linked:
-    """Strata that share tau and are joined through mu.
+    """Strata that share tau and are joined through mu, on given nodes.
 
     Attributes
     ----------
@@ -87,199 +110,143 @@ class Linked:
         The group of each stratum: all 0 when the mean is common.
     prior : NormalParts
         Prior of mu.
+    within, between : ScaleRule
+        Nodes of tau and of omega; one node of omega if it is known.
     """
 
     groups: tuple[Group, ...]
     members: tuple[int, ...]
     prior: NormalParts
+    within: ScaleRule
+    between: ScaleRule
 
-    def profiles(self, tau: Floats) -> list[Profile]:
-        """What each group says of its mean at each tau."""
-        return [profile(y, se, tau) for y, se in self.groups]
+    @cached_property
+    def profiles(self) -> list[Profile]:
+        """What each group says of its mean at each node of tau."""
+        return [profile(y, se, self.within.t) for y, se in self.groups]
 
-    def solve(self, tau: Axis, omega: Axis | ScaleRule, tolerance: float) -> Solution:
-        """Integrate over tau and omega."""
-        between = omega if isinstance(omega, ScaleRule) else rough(omega)
-
-        def over_omega(t: Floats) -> Floats:
-            return log_total(link(self.profiles(t), between.t[None], self.prior).log_evidence
-                          + between.log_mass[:, None], (1, 2))  # fmt: skip
-
-        within = scale_rule(over_omega, tau, tolerance)
-        profiles = self.profiles(within.t)
-        if isinstance(omega, Axis):
-
-            def over_tau(o: Floats) -> Floats:
-                return log_total(link(profiles, o[None], self.prior).log_evidence + within.log_mass[:, None, None], (0, 2))
-
-            between = scale_rule(over_tau, omega, tolerance)
-        return self._assemble(within, between, profiles, isinstance(omega, Axis))
-
-    def _assemble(self, within: ScaleRule, between: ScaleRule, profiles: list[Profile], free: bool) -> Solution:
-        joined, weight, log_evidence = self._weigh(within, between, profiles)
-        second = weight * (joined.variance + joined.mean**2)
-        heavy = heavy_tail(within, second.sum((1, 2))) or heavy_tail(between, second.sum((0, 2)))
-        mu = NormalMixture(
-            weight.ravel(), joined.mean.ravel(), np.sqrt(np.broadcast_to(joined.variance, weight.shape)).ravel(),
-            infinite_sd=heavy,
-        )  # fmt: skip
-        strata = [self._stratum(g, within, between, profiles, joined, weight) for g in range(len(self.groups))]
-        fine = graded(between) if free else between
-
-        def contrast(a: int, b: int) -> NormalMixture:
-            return self._contrast(self.members[a], self.members[b], within, fine, profiles)
-
-        def pooling(a: int, b: int) -> float:
-            v = profiles[self.members[a]].variance + profiles[self.members[b]].variance
-            return float(np.sum(weight.sum(2) * v[:, None] / (v[:, None] + 2 * between.t**2)))
-
-        return Solution(
-            log_evidence,
-            mu,
-            scale_density(between, weight.sum((0, 2))) if free else None,
-            tuple(strata[g] for g in self.members),
-            contrast,
-            pooling,
-            lambda size, rng: self._draw(within, between, weight.sum((1, 2)), size, rng),
-        )
-
-    def _weigh(self, within: ScaleRule, between: ScaleRule, profiles: list[Profile]) -> tuple[Link, Floats, float]:
-        """The joint at the nodes, its normalised weights (tau, omega, part) and the log evidence."""
-        joined = link(profiles, between.t[None], self.prior)
-        log_weight = joined.log_evidence + within.log_mass[:, None, None] + between.log_mass[:, None]
+    @cached_property
+    def _joined(self) -> tuple[Link, Floats, Cut | None, float]:
+        """The link at the nodes, weights before any cut (tau, omega, part), the cut, and the log evidence."""
+        joined = link(self.profiles, self.between.t[None], self.prior)
+        log_weight = joined.log_evidence + self.within.log_mass[:, None, None] + self.between.log_mass[:, None]
         log_evidence = float(log_total(log_weight, (0, 1, 2)))
-        return joined, np.exp(log_weight - log_evidence), log_evidence
+        with np.errstate(under="ignore"):
+            weight = np.exp(log_weight - log_evidence)
+        joined = Link(log_weight, np.broadcast_to(joined.mean, weight.shape),
+                      np.broadcast_to(joined.variance, weight.shape))  # fmt: skip
+        weight, cut = uncut(joined, weight, self.prior)
+        return joined, weight, cut, log_evidence
 
-    def _stratum(
-        self, g: int, within: ScaleRule, between: ScaleRule, profiles: list[Profile], joined: Link, weight: Floats
-    ) -> StratumMixture:
-        v, o2 = profiles[g].variance[:, None, None], between.t[:, None] ** 2
-        share = v / (v + o2)
-        centre = share * joined.mean + (1 - share) * profiles[g].centre[:, None, None]
-        variance = o2 * share + share**2 * joined.variance
-        shape = (len(within.t), -1)
-        return StratumMixture(
-            within, weight.reshape(shape), centre.reshape(shape), np.broadcast_to(variance, weight.shape).reshape(shape)
+    @cached_property
+    def _mass(self) -> Floats:
+        """Posterior mass at the nodes, shape (tau, omega)."""
+        _, weight, cut, _ = self._joined
+        return np.asarray((weight if cut is None else weight * cut.inside).sum(2))
+
+    def solve(self) -> Solution:
+        """Collect every posterior."""
+        free = bool(self.between.panels)
+        strata = [self._stratum(g) for g in range(len(self.groups))]
+        return Solution(
+            self._joined[3],
+            self._mixture(self._joined[1], self._joined[0].mean, self._joined[0].variance, 1.0, self._joined[2]),
+            scale_density(self.between, self._mass.sum(0)) if free else None,
+            tuple(strata[g] for g in self.members),
+            self.contrast,
+            self.pooling,
+            self.draw,
         )
 
-    def _contrast(
-        self, a: int, b: int, within: ScaleRule, between: ScaleRule, profiles: list[Profile]
+    def _mixture(
+        self, weight: Floats, centre: Floats, variance: Floats, slope: Floats | float, cut: Cut | None
     ) -> NormalMixture:
-        """The difference of two group means; its density has a cusp at 0, hence the finer nodes of omega."""
-        joined, weight, _ = self._weigh(within, between, profiles)
-        o2 = between.t[:, None] ** 2
-        va, vb = profiles[a].variance[:, None, None], profiles[b].variance[:, None, None]
-        share_a, share_b = va / (va + o2), vb / (vb + o2)
-        own = (1 - share_a) * profiles[a].centre[:, None, None] - (1 - share_b) * profiles[b].centre[:, None, None]
-        centre = own + (share_a - share_b) * joined.mean
-        variance = o2 * (share_a + share_b) + (share_a - share_b) ** 2 * joined.variance
-        second = weight * (centre**2 + variance)
-        heavy = heavy_tail(within, second.sum((1, 2))) or heavy_tail(between, second.sum((0, 2)))
-        spread = np.sqrt(np.broadcast_to(variance, weight.shape))
-        return NormalMixture(weight.ravel(), centre.ravel(), spread.ravel(), infinite_sd=heavy)
+        """The distribution of ``slope x mu + normal noise``, given its mean and variance by component."""
+        if cut is not None:
+            share = slope * np.sqrt(self._joined[0].variance / variance)
+            cut = Cut(np.clip(share, -1, 1), *cut[1:])
+        second = weight * component_moments(centre, np.sqrt(variance), cut)[1]
+        heavy = heavy_tail(self.within, second.sum((1, 2))) or heavy_tail(self.between, second.sum((0, 2)))
+        flat = None if cut is None else cut.ravel()
+        return NormalMixture(weight.ravel(), centre.ravel(), np.sqrt(variance).ravel(), infinite_sd=heavy, cut=flat)
 
-    def _draw(
-        self, within: ScaleRule, between: ScaleRule, mass: Floats, size: int, rng: np.random.Generator
-    ) -> dict[str, Floats]:
+    def _stratum(self, g: int) -> StratumMixture:
+        joined, weight, cut, _ = self._joined
+        v, o2 = self.profiles[g].variance[:, None, None], self.between.t[:, None] ** 2
+        share = v / (v + o2)
+        centre = share * joined.mean + (1 - share) * self.profiles[g].centre[:, None, None]
+        variance = o2 * share + share**2 * joined.variance
+        shape = (len(self.within.t), -1)
+        if cut is not None:
+            correlation = np.minimum(share * np.sqrt(joined.variance / variance), 1)
+            cut = Cut(*(a.reshape(shape) for a in (correlation, *cut[1:])))
+        return StratumMixture(
+            self.within, weight.reshape(shape), centre.reshape(shape), variance.reshape(shape), cut
+        )  # fmt: skip
+
+    def contrast(self, a: int, b: int) -> NormalMixture:
+        """The difference of two stratum means; its density has a cusp at 0, hence the finer nodes of omega."""
+        fine = Linked(self.groups, self.members, self.prior, self.within, graded(self.between))
+        return fine._contrast(self.members[a], self.members[b])
+
+    def _contrast(self, a: int, b: int) -> NormalMixture:
+        joined, weight, cut, _ = self._joined
+        o2 = self.between.t[:, None] ** 2
+        (va, ca), (vb, cb) = ((self.profiles[g].variance[:, None, None], self.profiles[g].centre[:, None, None])
+                              for g in (a, b))  # fmt: skip
+        share_a, share_b = va / (va + o2), vb / (vb + o2)
+        centre = (1 - share_a) * ca - (1 - share_b) * cb + (share_a - share_b) * joined.mean
+        variance = o2 * (share_a + share_b) + (share_a - share_b) ** 2 * joined.variance
+        return self._mixture(weight, centre, variance, share_a - share_b, cut)
+
+    def pooling(self, a: int, b: int) -> float:
+        """Pooling factor of a difference: posterior mean of (va + vb) / (va + vb + 2 omega^2)."""
+        v = self.profiles[self.members[a]].variance + self.profiles[self.members[b]].variance
+        return float(np.sum(self._mass * v[:, None] / (v[:, None] + 2 * self.between.t**2)))
+
+    def draw(self, size: int, rng: np.random.Generator) -> dict[str, Floats]:
         """Draw tau from its marginal, omega given tau, mu given both."""
-        tau = within.draw(np.broadcast_to(mass, (size, len(mass))), rng.random(size))
-        profiles = self.profiles(tau)
-        given_tau = link(profiles, between.t[None], self.prior).log_evidence + between.log_mass[:, None]
-        given_tau = log_total(given_tau, (2,))
-        omega = between.draw(np.exp(given_tau - given_tau.max(1, keepdims=True)), rng.random(size))
-        joined = link(profiles, omega[:, None], self.prior)
-        mu = _draw_part(joined.log_evidence[:, 0], joined.mean[:, 0], joined.variance[:, 0], rng)
+        own = self._mass.sum(1)
+        tau = self.within.draw(np.broadcast_to(own, (size, len(own))), rng.random(size))
+        profiles = [profile(y, se, tau) for y, se in self.groups]
+        given_tau = log_total(link(profiles, self.between.t[None], self.prior).log_evidence, (2,))
+        given_tau = given_tau + self.between.log_mass
+        omega = self.between.draw(np.exp(given_tau - given_tau.max(1, keepdims=True)), rng.random(size))
+        mu = draw_mean(Link(*(a[:, 0] for a in link(profiles, omega[:, None], self.prior))), self.prior, rng)
         return {"mu": mu, "tau": np.repeat(tau[:, None], len(self.members), axis=1), "omega": omega}
 
 
-def _draw_part(log_weight: Floats, mean: Floats, variance: Floats, rng: np.random.Generator) -> Floats:
-    """Draw from a mixture of normals by row, all arguments of shape (draw, part) or (draw, 1)."""
-    weight = np.exp(log_weight - log_weight.max(-1, keepdims=True))
+def place_linked(
+    groups: tuple[Group, ...], members: tuple[int, ...], prior: NormalParts, tau: Axis, omega: Axis | ScaleRule
+) -> Linked:
+    """Place the nodes of tau and omega for linked strata: tau with omega roughly integrated out, then omega."""
+    between = omega if isinstance(omega, ScaleRule) else rough(omega)
+
+    def given_tau(t: Floats) -> Floats:
+        joined = link([profile(y, se, t) for y, se in groups], between.t[None], prior)
+        return log_total(joined.log_evidence + between.log_mass[:, None], (1, 2))
+
+    within = scale_rule(given_tau, tau)
+    if isinstance(omega, Axis):
+        profiles = [profile(y, se, within.t) for y, se in groups]
+
+        def given_omega(o: Floats) -> Floats:
+            joined = link(profiles, o[None], prior)
+            return log_total(joined.log_evidence + within.log_mass[:, None, None], (0, 2))
+
+        between = scale_rule(given_omega, omega)
+    return Linked(groups, members, prior, within, between)
+
+
+def draw_mean(joined: Link, prior: NormalParts, rng: np.random.Generator) -> Floats:
+    """Draw a mean by row from its normal parts, all of shape (draw, part), within the ends of a uniform prior."""
+    weight = np.exp(joined.log_evidence - joined.log_evidence.max(-1, keepdims=True))
     cumulative = np.cumsum(weight, -1)
     part = (cumulative < rng.random(len(weight))[:, None] * cumulative[:, -1:]).sum(-1)
     row = np.arange(len(weight))
-    mean, variance = (np.broadcast_to(a, weight.shape)[row, part] for a in (mean, variance))
-    return np.asarray(mean + np.sqrt(variance) * rng.standard_normal(len(row)))
-
-
-@dataclass(frozen=True, eq=False)
-class Separate:
-    """Strata whose means have nothing to do with each other; tau is common if `taus` has one axis for several groups.
-
-    Attributes
-    ----------
-    groups : tuple
-        Estimates and standard errors of the studies of each stratum.
-    prior : NormalParts
-        Prior of each mean.
-    """
-
-    groups: tuple[Group, ...]
-    prior: NormalParts
-
-    def solve(self, taus: Sequence[Axis], tolerance: float) -> Solution:
-        """Integrate over each tau, or over the one there is."""
-        shared = len(taus) == 1
-        if shared:
-            own = [scale_rule(lambda t: sum(self._given(g, t)[0] for g in self.groups), taus[0], tolerance)]  # type: ignore[arg-type,return-value]
-        else:
-            own = [
-                scale_rule(lambda t, g=g: self._given(g, t)[0], axis, tolerance)  # type: ignore[misc]
-                for g, axis in zip(self.groups, taus, strict=True)
-            ]
-        rules = own * len(self.groups) if shared else own
-        logs = [self._given(g, rule.t)[0] for g, rule in zip(self.groups, rules, strict=True)]
-        log_mass = (
-            [own[0].log_mass + sum(logs)] if shared else [r.log_mass + log for r, log in zip(own, logs, strict=True)]
-        )
-        evidence = [float(log_total(log, (0,))) for log in log_mass]
-        mass = [np.exp(log - z) for log, z in zip(log_mass, evidence, strict=True)] * (len(rules) if shared else 1)
-        strata = tuple(self._stratum(*each) for each in zip(self.groups, rules, mass, strict=True))
-
-        def contrast(a: int, b: int) -> NormalMixture:
-            return _difference(strata[a], strata[b], shared)
-
-        return Solution(
-            sum(evidence), None, None, strata, contrast, None,
-            lambda size, rng: self._draw(rules, mass, shared, size, rng),
-        )  # fmt: skip
-
-    def _given(self, group: Group, tau: Floats) -> tuple[Floats, Link]:
-        """Log evidence of one group at each tau, and its mean's normal parts (tau, part)."""
-        joined = link([profile(*group, tau)], np.zeros((1, 1)), self.prior)
-        joined = Link(*(np.broadcast_to(a, joined.log_evidence.shape)[:, 0] for a in joined))
-        return log_total(joined.log_evidence, (1,)), joined
-
-    def _stratum(self, group: Group, rule: ScaleRule, mass: Floats) -> StratumMixture:
-        log, joined = self._given(group, rule.t)
-        weight = mass[:, None] * np.exp(joined.log_evidence - log[:, None])
-        return StratumMixture(rule, weight, joined.mean, joined.variance)
-
-    def _draw(
-        self, rules: list[ScaleRule], mass: list[Floats], shared: bool, size: int, rng: np.random.Generator
-    ) -> dict[str, Floats]:
-        taus, means = [], []
-        for group, rule, own in zip(self.groups, rules, mass, strict=True):
-            if not (shared and taus):
-                tau = rule.draw(np.broadcast_to(own, (size, len(own))), rng.random(size))
-            _, joined = self._given(group, tau)
-            taus.append(tau)
-            means.append(_draw_part(joined.log_evidence, joined.mean, joined.variance, rng))
-        return {"mu": np.stack(means, axis=1), "tau": np.stack(taus, axis=1)}
-
-
-def _difference(a: StratumMixture, b: StratumMixture, shared: bool) -> NormalMixture:
-    """The difference of two means, independent or independent given a common tau."""
-    if shared:
-        mass = np.maximum(a.weight.sum(1), 1e-300)
-        weight = a.weight[:, :, None] * (b.weight / mass[:, None])[:, None, :]
-        centre = a.centre[:, :, None] - b.centre[:, None, :]
-        variance = a.variance[:, :, None] + b.variance[:, None, :]
-        heavy = heavy_tail(a.rule, (weight * (centre**2 + variance)).sum((1, 2)))
-        return NormalMixture(weight.ravel(), centre.ravel(), np.sqrt(variance).ravel(), infinite_sd=heavy)
-    first, second = compress(a.mean), compress(b.mean)
-    weight = np.multiply.outer(first.weight, second.weight)
-    centre = np.subtract.outer(first.centre, second.centre)
-    spread = np.sqrt(np.add.outer(first.spread**2, second.spread**2))
-    heavy = first.infinite_sd or second.infinite_sd or a.mean.infinite_sd or b.mean.infinite_sd
-    return NormalMixture(weight.ravel(), centre.ravel(), spread.ravel(), infinite_sd=heavy)
+    mean, variance = (np.broadcast_to(a, weight.shape)[row, part] for a in (joined.mean, joined.variance))
+    sd, uniform = np.sqrt(variance), rng.random(len(row))
+    if prior.bounds is not None:
+        low, high = (special.ndtr((end - mean) / sd) for end in prior.bounds)
+        uniform = low + uniform * (high - low)
+    return np.asarray(mean + sd * special.ndtri(uniform))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
+from metastrata.inference.agreement import Agreement
 
 Status = Literal["reliable", "unreliable", "incomplete"]
 
@@ -16,6 +18,7 @@ R_HAT = 1.01
 ESS = 400
 E_BFMI = 0.3
 TREE_DEPTH = 0.01
+AGREEMENT = 4.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Diagnostics:
     r_hat, ess_bulk, ess_tail, mcse_mean : Dataset
         By quantity.
     e_bfmi : ndarray, shape (chain,)
+    error : float or None
+        Of the exact engine: the largest change on the last refinement, in posterior SDs. It has no chains to judge.
+    agreement : Agreement or None
+        How far the sampler and the exact engine are apart, where both were asked.
     """
 
     status: Status
@@ -41,6 +48,8 @@ class Diagnostics:
     ess_tail: xr.Dataset
     mcse_mean: xr.Dataset
     e_bfmi: NDArray[np.float64]
+    error: float | None = None
+    agreement: Agreement | None = None
 
     @property
     def worst_r_hat(self) -> float:
@@ -51,6 +60,21 @@ class Diagnostics:
     def least_ess(self) -> float:
         """The smallest effective sample size, bulk or tail."""
         return float(np.min([_extreme(self.ess_bulk, np.min), _extreme(self.ess_tail, np.min)]))
+
+
+def integrated(error: float) -> Diagnostics:
+    """The verdict on an exact fit: it is refused where it is made unless its error is below the tolerance."""
+    none = xr.Dataset()
+    return Diagnostics("reliable", (), 0, none, none, none, none, np.array([]), error=error)
+
+
+def with_agreement(found: Diagnostics, agreement: Agreement) -> Diagnostics:
+    """Add the comparison of the two engines; beyond 4 Monte Carlo standard errors a fit is not reliable."""
+    if agreement.worst <= AGREEMENT:
+        return replace(found, agreement=agreement)
+    reason = f"the exact engine differs by {agreement.worst:.1f} Monte Carlo standard errors in {agreement.quantity}"
+    status: Status = "unreliable" if found.status == "reliable" else found.status
+    return replace(found, status=status, reasons=(*found.reasons, reason), agreement=agreement)
 
 
 def diagnose(posterior: xr.Dataset, stats: xr.Dataset | None, chains: int, draws: int) -> Diagnostics:

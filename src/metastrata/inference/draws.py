@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from metastrata.inference import gaussian
 from metastrata.inference.design import Design
 
 Floats = NDArray[np.float64]
 SAMPLE = ("chain", "draw")
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Draws of one scalar, answering the questions a marginal posterior answers."""
+
+    draws: Floats
+
+    @property
+    def mean(self) -> float:
+        """Mean of the draws."""
+        return float(self.draws.mean())
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the draws."""
+        return float(self.draws.std(ddof=1))
+
+    def quantile(self, p: ArrayLike) -> Floats:
+        """Quantiles at the probabilities `p`."""
+        return np.asarray(np.quantile(self.draws, p))
+
+    def cdf(self, x: ArrayLike) -> Floats:
+        """Share of draws at or below each `x`."""
+        return np.asarray(np.searchsorted(np.sort(self.draws), x, side="right") / self.draws.size)
 
 
 def pairs(design: Design) -> list[tuple[str, int, int]]:
@@ -116,7 +142,6 @@ def assemble(
     by_study = (*SAMPLE, "study")
     groups = {
         "posterior": posterior,
-        "sample_stats": xr.Dataset({name: (SAMPLE, array) for name, array in stats.items()}, sample),
         "log_likelihood": xr.Dataset(
             {"y": (by_study, gaussian.log_likelihood(design, mu_stratum, tau))}, {**sample, **study}
         ),
@@ -132,4 +157,6 @@ def assemble(
             study,
         ),
     }
+    if stats:
+        groups["sample_stats"] = xr.Dataset({name: (SAMPLE, array) for name, array in stats.items()}, sample)
     return xr.DataTree.from_dict(groups)

@@ -7,10 +7,9 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
-from metastrata.inference.quadrature import Panel, ScaleRule, gauss
+from metastrata.inference.quadrature import ScaleRule, interpolate, invert_hermite
 
 Floats = NDArray[np.float64]
 
@@ -59,18 +58,8 @@ class ScaleDensity:
         return float(self.mass[0]) if self.rule.axis.atom > 0 else 0.0
 
     @cached_property
-    def _series(self) -> list[tuple[Panel, Floats, Floats]]:
-        """By panel: Legendre coefficients of the density in x, and of the distribution function."""
-        mass = self.mass[1:] if self.rule.axis.atom > 0 else self.mass
-        series, start, below = [], 0, self._atom
-        for panel in self.rule.panels:
-            own = mass[start : start + panel.order]
-            density = gauss(panel.order)[2] @ (own / panel.weights)
-            integral = legendre.legint(density * (panel.upper - panel.lower) / 2, lbnd=-1)
-            integral[0] += below
-            series.append((panel, density, integral))
-            start, below = start + panel.order, below + float(np.sum(own))
-        return series
+    def _knots(self) -> tuple[Floats, Floats, Floats]:
+        return self.rule.knots(self.mass)
 
     @cached_property
     def mean(self) -> float:
@@ -86,13 +75,15 @@ class ScaleDensity:
 
     def _evaluate(self, x: Floats) -> tuple[Floats, Floats]:
         """Density in x and distribution function at coordinates x."""
-        density, below = np.zeros_like(x), np.where(x < self._series[0][0].lower, self._atom, 1.0)
-        for panel, height, integral in self._series:
+        density, below, start = np.zeros_like(x), np.where(x < self.rule.panels[0].lower, self._atom, 1.0), 0
+        for panel in self.rule.panels:
             inside = (x >= panel.lower) & (x <= panel.upper)
             if inside.any():
                 at = 2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1
-                density[inside] = legendre.legval(at, height)
-                below[inside] = legendre.legval(at, integral)
+                own = slice(start, start + panel.order + 1)
+                both = interpolate(at, np.stack([v[own] for v in self._knots[1:]], axis=1))
+                below[inside], density[inside] = both.T
+            start += panel.order + 2
         return density, below
 
     def cdf(self, x: ArrayLike) -> Floats:
@@ -110,22 +101,21 @@ class ScaleDensity:
         return np.maximum(density, 0.0).reshape(x.shape)
 
     def quantile(self, p: ArrayLike) -> Floats:
-        """Quantiles at the probabilities `p`: Newton's method on the integrated Legendre series, safe by bisection."""
+        """Quantiles at the probabilities `p`: by cubics between the nodes, then Newton's method on the polynomial."""
         p = np.asarray(p, dtype=float)
         flat = p.ravel()
-        edges = np.array([self._series[0][0].lower, *(panel.upper for panel, *_ in self._series)])
-        ends = self._evaluate(edges)[1]
-        i = np.clip(np.searchsorted(ends, flat), 1, len(edges) - 1)
-        low, high = edges[i - 1].copy(), edges[i].copy()
-        x = low + (high - low) * np.clip((flat - ends[i - 1]) / np.maximum(ends[i] - ends[i - 1], 1e-300), 0.05, 0.95)
-        for _ in range(100):
-            density, below = self._evaluate(x)
-            low, high = np.where(below < flat, x, low), np.where(below < flat, high, x)
+        knots, below, density = self._knots
+        below = np.maximum.accumulate(below)
+        i = np.clip(np.searchsorted(below, flat), 1, len(knots) - 1)
+        low, high, rise = knots[i - 1], knots[i], np.maximum(below[i] - below[i - 1], 1e-300)
+        slopes = (np.maximum(density[j], 0) * (high - low) for j in (i - 1, i))
+        x = low + (high - low) * invert_hermite(np.clip((flat - below[i - 1]) / rise, 0, 1), *slopes, rise)
+        for _ in range(3):
+            height, reached = self._evaluate(x)
             with np.errstate(divide="ignore", invalid="ignore"):
-                new = x - (below - flat) / density
-            new = np.where(np.isfinite(new) & (new > low) & (new < high), new, (low + high) / 2)
-            moved, x = np.abs(new - x), new
-            if np.all(moved < 1e-12 * (1 + np.abs(x))):
+                new = x - (reached - flat) / height
+            moved, x = np.abs(new - x), np.where(np.isfinite(new) & (new >= low) & (new <= high), new, x)
+            if np.all(moved < 1e-11 * (1 + np.abs(x))):
                 break
         value = np.where(flat <= self._atom, self.rule.axis.lower, self.rule.axis.t(x))
         top = self.rule.axis.upper if self.rule.axis.bounded else np.inf

@@ -7,7 +7,7 @@ the posterior of that stratum. Cost is linear in the number of strata.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,61 +15,98 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps, normal_density
-from metastrata.inference.components import Profile, Solution, StratumMixture, heavy_tail, scale_density
+from metastrata.inference.components import (
+    Group,
+    Profile,
+    Solution,
+    StratumMixture,
+    heavy_tail,
+    profile,
+    scale_density,
+)
 from metastrata.inference.densities import LOG_2PI, log_density
-from metastrata.inference.marginals import NormalMixture
-from metastrata.inference.quadrature import ScaleRule, graded
+from metastrata.inference.mixtures import Cut, NormalMixture
+from metastrata.inference.quadrature import ScaleRule
+from metastrata.inference.small import multiply
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
+UNDERFLOW = -600.0
+BLOCK = 40_000
+
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """One stratum: its nodes of tau, and what its studies say of its mean at each."""
+    """One stratum.
+
+    Attributes
+    ----------
+    rule : ScaleRule
+        Nodes of tau.
+    profile : Profile
+        What the studies say of their mean at each.
+    log_weight : ndarray, shape (tau,)
+        Log of prior mass x evidence of each node, the mean left open.
+    """
 
     rule: ScaleRule
     profile: Profile
+    log_weight: Floats
 
-    @cached_property
-    def log_weight(self) -> Floats:
-        """Log of prior mass x evidence of each node of tau, the mean left open."""
-        return self.rule.log_mass + self.profile.log_scale
+    @classmethod
+    def at(cls, group: Group, rule: ScaleRule) -> Branch:
+        """The branch of a stratum with these studies."""
+        own = profile(*group, rule.t)
+        return cls(rule, own, rule.log_mass + own.log_scale)
 
-    def message(self, x: Floats, omega: Floats) -> tuple[Floats, Floats]:
-        """What the stratum says of mu at each omega.
+    def message(self, x: Floats, omega: Floats) -> Floats:
+        """Log of what the stratum says of mu at each omega, tau integrated out; shape (omega, mu)."""
+        return np.concatenate([_log_sum(table)[0] for table in self._tables(x, omega)])
 
-        Returns
-        -------
-        log_message : ndarray, shape (omega, mu)
-        given : ndarray, shape (omega, mu, tau)
-            Posterior probability of each node of tau given mu and omega.
-        """
+    def given(self, x: Floats, omega: Floats) -> Floats:
+        """Posterior probability of each node of tau given mu and omega, shape (omega, mu, tau)."""
+        shares = []
+        for table in self._tables(x, omega):
+            _, terms = _log_sum(table)
+            shares.append(terms / terms.sum(-1, keepdims=True))
+        return np.concatenate(shares)
+
+    def _tables(self, x: Floats, omega: Floats) -> Iterator[Floats]:
+        """Log of the terms of the sum over tau, for a few omegas at a time: (omega, mu, tau)."""
         variance = self.profile.variance + omega[:, None] ** 2
         constant = self.log_weight - 0.5 * (LOG_2PI + np.log(variance))
-        table = (x[:, None] - self.profile.centre) ** 2 * (-0.5 / variance)[:, None, :]
-        table += constant[:, None, :]
+        distance, precision = (x[:, None] - self.profile.centre) ** 2, -0.5 / variance
+        step = max(1, BLOCK // distance.size)
+        for i in range(0, len(omega), step):
+            table = distance * precision[i : i + step, None, :]
+            table += constant[i : i + step, None, :]
+            yield table
+
+    def likelihood(self, m: Floats, variance: Floats | float) -> Floats:
+        """Likelihood of the stratum's mean blurred by a normal, times the weight of each tau; shape (tau, m)."""
+        spread = self.profile.variance[:, None] + variance
+        distance = (m - self.profile.centre[:, None]) ** 2
+        with np.errstate(under="ignore"):
+            return np.exp(self.log_weight[:, None] - 0.5 * (LOG_2PI + np.log(spread) + distance / spread))
+
+
+def _log_sum(table: Floats) -> tuple[Floats, Floats]:
+    """Log of the sum of exponentials over the last axis, and the terms up to a factor; the table is overwritten."""
+    shift = np.max(table)
+    table -= shift
+    if np.min(np.max(table[:, [0, -1]], axis=-1)) < UNDERFLOW:  # far from the studies: scale each row on its own
         peak = table.max(-1, keepdims=True)
         table -= peak
-        with np.errstate(under="ignore"):
-            np.exp(table, out=table)
-            total = table.sum(-1, keepdims=True)
-            table /= total
-        return (peak + np.log(total))[..., 0], table
-
-    def density(self, m: Floats, variance: Floats) -> Floats:
-        """``integral of normal(m; mean, variance) x likelihood of the mean``, up to the common factor; shape (tau, m)."""
-        spread = self.profile.variance[:, None] + variance
-        log = self.log_weight[:, None] - 0.5 * (
-            LOG_2PI + np.log(spread) + (m - self.profile.centre[:, None]) ** 2 / spread
-        )
-        with np.errstate(under="ignore"):
-            return np.asarray(np.exp(log))
+        shift = shift + peak[..., 0]
+    with np.errstate(under="ignore"):
+        np.exp(table, out=table)
+    return shift + np.log(table.sum(-1)), table
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """The strata, the nodes of omega, and the grid of mu.
+    """Strata joined through mu, on given nodes.
 
     Attributes
     ----------
@@ -80,42 +117,42 @@ class Tree:
         Prior of mu.
     grid : Bumps
         Grid of mu, wide enough for every stratum mean too.
-    free : bool
-        Whether omega is estimated.
+    core, step : float
+        The narrowest scale the grid was laid out for, and its relative spacing.
     """
 
     branches: tuple[Branch, ...]
     between: ScaleRule
     prior: Prior
     grid: Bumps
-    free: bool
+    core: float
+    step: float
 
     @cached_property
-    def _messages(self) -> list[tuple[Floats, Floats]]:
+    def messages(self) -> list[Floats]:
+        """Log messages by stratum, each of shape (omega, mu)."""
         return [branch.message(self.grid.x, self.between.t) for branch in self.branches]
 
     @cached_property
-    def _log_prior(self) -> Floats:
-        if self.prior.family == "uniform":  # its ends are kept by the grid's quadrature
-            return np.full(len(self.grid.x), -np.log(self.prior.parameters[1] - self.prior.parameters[0]))
-        return log_density(self.prior, self.grid.x)
-
-    @cached_property
     def _log_joint(self) -> Floats:
-        """Log of prior x likelihood at the nodes of omega (as mass) and mu (as density), shape (omega, mu)."""
-        joint = self.between.log_mass[:, None] + self._log_prior
-        return np.asarray(joint + sum(log for log, _ in self._messages))
+        """Log of prior x likelihood, as mass of omega and density of mu, shape (omega, mu)."""
+        if self.prior.family == "uniform":  # its ends are kept by the grid
+            log_prior = np.full(len(self.grid.x), -np.log(self.prior.parameters[1] - self.prior.parameters[0]))
+        else:
+            log_prior = log_density(self.prior, self.grid.x)
+        return np.asarray(self.between.log_mass[:, None] + log_prior + sum(self.messages))
 
     @cached_property
     def log_evidence(self) -> float:
         """Log marginal likelihood."""
         peak = float(np.max(self._log_joint))
         with np.errstate(under="ignore"):
-            return peak + float(np.log(np.sum(np.exp(self._log_joint - peak) @ self.grid.quadrature)))
+            by_mu = np.exp(self._log_joint - peak).sum(0)
+        return peak + float(np.log(np.sum(by_mu * self.grid.quadrature)))
 
     @cached_property
     def density(self) -> Floats:
-        """Posterior of omega (mass) and mu (density), shape (omega, mu)."""
+        """Posterior mass of omega and density of mu at the nodes, shape (omega, mu)."""
         with np.errstate(under="ignore"):
             return np.exp(self._log_joint - self.log_evidence)
 
@@ -125,59 +162,67 @@ class Tree:
         return np.asarray(self.density * self.grid.quadrature)
 
     def cavity(self, *left_out: int) -> Floats:
-        """Posterior density with the messages of some strata left out, as bumps, shape (omega, bump)."""
-        log = self._log_joint - self.log_evidence - sum(self._messages[s][0] for s in left_out)
+        """Posterior density with the messages of some strata left out, as bumps of mu, shape (omega, bump)."""
+        log = self._log_joint - self.log_evidence - sum(self.messages[s] for s in left_out)
         with np.errstate(under="ignore"):
             return self.grid.fit(np.exp(np.minimum(log, 600.0)))
 
     @cached_property
-    def stratum_means(self) -> tuple[StratumMixture, ...]:
-        """Joint posterior of tau and mean of each stratum."""
-        blur = self.grid.smoothing(self.between.t**2)
-        return tuple(self._stratum(s, blur) for s in range(len(self.branches)))
-
-    def _stratum(self, s: int, blur: Floats) -> StratumMixture:
-        branch, grid = self.branches[s], self.grid
-        rest = grid.fit(np.einsum("oij,oj->i", blur, self.cavity(s), optimize=True))
-        weight = branch.density(grid.x, grid.width**2) * rest
-        v, b = branch.profile.variance[:, None], grid.width**2
-        centre = (v * grid.x + b * branch.profile.centre[:, None]) / (v + b)
-        return StratumMixture(branch.rule, weight, centre, v * b / (v + b))
+    def strata(self) -> list[tuple[StratumMixture, float]]:
+        """Posterior of tau and mean of each stratum, and its total before normalising, which should be 1."""
+        cavities = np.stack([self.cavity(s) for s in range(len(self.branches))])
+        rest = self.grid.fit(self.grid.blurred(cavities, self.between.t**2).sum(1))
+        return [self._stratum(s, rest[s]) for s in range(len(self.branches))]
 
     def solve(self) -> Solution:
         """Collect every posterior."""
-        strata = self.stratum_means
-        totals = np.array([stratum.weight.sum() for stratum in strata])
-        strata = tuple(
-            StratumMixture(m.rule, m.weight / total, m.centre, m.variance)
-            for m, total in zip(strata, totals, strict=True)
-        )
+        free = bool(self.between.panels)
         mu = self.grid.mixture(self.density.sum(0))
-        second = self.mass @ self.grid.x**2
-        heavy = self.free and heavy_tail(self.between, second)
+        heavy = heavy_tail(self.between, np.einsum("om,m->o", self.mass, self.grid.x**2))
         return Solution(
             self.log_evidence,
-            NormalMixture(mu.weight, mu.centre, mu.spread, infinite_sd=heavy),
-            scale_density(self.between, self.mass.sum(1)) if self.free else None,
-            strata,
+            NormalMixture(mu.weight, mu.centre, mu.spread, infinite_sd=heavy, cut=mu.cut),
+            scale_density(self.between, self.mass.sum(1)) if free else None,
+            tuple(stratum for stratum, _ in self.strata),
             self.contrast,
             self.pooling,
             self.draw,
-            float(np.max(np.abs(np.log(np.maximum(totals, 1e-300))))),
+            max(abs(float(np.log(max(total, 1e-300)))) for _, total in self.strata),
         )
+
+    def _stratum(self, s: int, rest: Floats) -> tuple[StratumMixture, float]:
+        branch, grid = self.branches[s], self.grid
+        weight = branch.likelihood(grid.x, grid.width**2) * rest
+        v, own = branch.profile.variance[:, None], grid.width**2
+        centre, variance = (v * grid.x + own * branch.profile.centre[:, None]) / (v + own), v * own / (v + own)
+        cut = None
+        if grid.bounds is not None and grid.cut is not None and not self.between.t.any():  # the mean is mu itself
+            low, high = ((end - centre) / np.sqrt(variance) for end in grid.bounds)
+            cut = Cut(np.ones_like(low), low, high)
+        total = float(np.sum(weight if cut is None else weight * cut.inside))
+        return StratumMixture(branch.rule, weight / total, centre, variance, cut), total
+
+    def contrast(self, a: int, b: int) -> NormalMixture:
+        """The difference of two stratum means."""
+        from metastrata.inference.contrasts import difference
+
+        return difference(self, a, b)
 
     def pooling(self, a: int, b: int) -> float:
         """Pooling factor of a difference: posterior mean of (va + vb) / (va + vb + 2 omega^2)."""
-        together = np.matmul((self._messages[a][1] * self.mass[..., None]).transpose(0, 2, 1), self._messages[b][1])
-        v = self.branches[a].profile.variance[:, None] + self.branches[b].profile.variance
-        return float(np.sum(together * v / (v + 2 * self.between.t[:, None, None] ** 2)))
+        total, v = 0.0, self.branches[a].profile.variance[:, None] + self.branches[b].profile.variance
+        first, second = (self.branches[s].given(self.grid.x, self.between.t) for s in (a, b))
+        for o, omega in enumerate(self.between.t):
+            together = multiply((first[o] * self.mass[o][:, None]).T, second[o])
+            total += float(np.sum(together * v / (v + 2 * omega**2)))
+        return total
 
     def draw(self, size: int, rng: np.random.Generator) -> dict[str, Floats]:
         """Draw mu from its marginal, omega given mu, each tau given both."""
-        marginal = self.grid.mixture(self.density.sum(0))
-        mu = marginal.draw(rng.random(size))
-        bumps = self.grid.fit(self.density)
-        given_mu = normal_density(mu[:, None] - self.grid.x, self.grid.width**2) @ bumps.T
+        mu = self.grid.mixture(self.density.sum(0)).draw(rng.random(size))
+        given_mu = multiply(
+            normal_density(mu[:, None] - self.grid.x, self.grid.width**2), self.grid.fit(self.density).T
+        )
         omega = self.between.draw(np.maximum(given_mu, 0), rng.random(size))
         taus = []
         for branch in self.branches:
@@ -186,7 +231,3 @@ class Tree:
             with np.errstate(under="ignore"):
                 taus.append(branch.rule.draw(np.exp(log - log.max(1, keepdims=True)), rng.random(size)))
         return {"mu": mu, "tau": np.stack(taus, axis=1), "omega": omega}
-
-    def contrast(self, a: int, b: int) -> NormalMixture:
-        """The difference of two stratum means."""
-        raise NotImplementedError

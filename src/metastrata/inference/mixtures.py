@@ -16,8 +16,8 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
-NEGLIGIBLE = 1e-13
-BLOCK = 2_000_000
+NEGLIGIBLE = 1e-8
+BLOCK = 60_000
 ROOT_2PI = float(np.sqrt(2 * np.pi))
 
 
@@ -100,7 +100,7 @@ class NormalMixture:
     def _kept(self) -> NormalMixture:
         """Without the components that together hold less than the rounding error."""
         size = np.abs(self.weight)
-        keep = size > NEGLIGIBLE * np.max(size)
+        keep = size > NEGLIGIBLE * np.sum(size) / len(size)
         cut = None if self.cut is None else Cut(*(a[keep] for a in self.cut))
         weight = self.weight[keep] / np.sum(self.weight[keep] * (1.0 if cut is None else cut.inside))
         spread = np.maximum(self.spread[keep], 1e-300)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 LogFunction = Callable[[Floats], Floats]
 
 ORDERS = (8, 16, 24, 32, 40)
-TOLERANCE = 1e-2
+TOLERANCE = 3e-4
 DROP = 20.0
 DEPTH = 40
 SCAN = 33

@@ -32,6 +32,31 @@ def gauss(n: int) -> tuple[Floats, Floats, Floats]:
     return nodes, weights, coefficients
 
 
+@lru_cache(maxsize=64)
+def _barycentric(n: int) -> tuple[Floats, Floats]:
+    """The points -1 and the Gauss-Legendre nodes, and their weights for barycentric interpolation."""
+    nodes, weights, _ = gauss(n)
+    sign = (-1.0) ** np.arange(n, 0, -1)
+    own = -sign * np.sqrt((1 - nodes**2) * weights / 2) / (nodes + 1)
+    return np.concatenate([[-1.0], nodes]), np.concatenate([[(-1.0) ** n], own])
+
+
+def interpolate(at: Floats, values: Floats) -> Floats:
+    """Polynomials through values at -1 and at the Gauss-Legendre nodes, evaluated at points of [-1, 1].
+
+    Values of shape (node, function) give a result of shape (point, function).
+    """
+    points, weights = _barycentric(len(values) - 1)
+    gap = at[:, None] - points
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = weights / gap
+        result = (share @ values) / share.sum(1)[:, None]
+    hit = gap == 0
+    if hit.any():
+        result[hit.any(1)] = values[np.argmax(hit, axis=1)[hit.any(1)]]
+    return np.asarray(result)
+
+
 @dataclass(frozen=True)
 class Panel:
     """A stretch of the x axis with its number of nodes."""
@@ -160,24 +185,33 @@ class ScaleRule:
         mass = prior + np.log(self.weights) + self.axis.log_jacobian(self.x)
         return np.concatenate([[np.log(self.axis.atom)], mass]) if self.axis.atom > 0 else mass
 
-    @cached_property
-    def _knots(self) -> tuple[Floats, Floats, Floats]:
-        """Ends and nodes of the panels in x, and the matrices from a density at the nodes to its integral and value."""
-        size = len(self.x)
-        knots, integrals, values, below, start = [], [], [], np.zeros(size), 0
+    def knots(self, mass: Floats) -> tuple[Floats, Floats, Floats]:
+        """Distribution function and density at the ends and nodes of the panels.
+
+        Parameters
+        ----------
+        mass : ndarray, shape (..., node)
+            Mass each node stands for.
+
+        Returns
+        -------
+        x : ndarray, shape (knot,)
+            The order of a panel plus 2 knots for each panel.
+        cumulative, density : ndarray, shape (..., knot)
+            Mass below, and density in x.
+        """
+        atom = mass[..., :1] if self.axis.atom > 0 else np.zeros((*mass.shape[:-1], 1))
+        start = 1 if self.axis.atom > 0 else 0
+        x, cumulative, density = [], [], []
         for panel in self.panels:
-            at = np.concatenate([[-1.0], gauss(panel.order)[0], [1.0]])
-            half, own = (panel.upper - panel.lower) / 2, slice(start, start + panel.order)
-            integral, value = np.tile(below, (len(at), 1)), np.zeros((len(at), size))
-            integral[:, own] += half * legendre.legvander(at, panel.order) @ _antiderivative(panel.order)
-            value[:, own] = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
-            below = below.copy()
-            below[own] = panel.weights
-            knots.append(panel.lower + half * (at + 1))
-            integrals.append(integral)
-            values.append(value)
-            start += panel.order
-        return np.concatenate(knots), np.concatenate(integrals), np.concatenate(values)
+            points, integral, value = knot_matrices(panel.order)
+            own, half = mass[..., start : start + panel.order], (panel.upper - panel.lower) / 2
+            height = own / panel.weights
+            x.append(panel.lower + half * (points + 1))
+            cumulative.append(atom + half * height @ integral.T)
+            density.append(height @ value.T)
+            atom, start = atom + own.sum(-1, keepdims=True), start + panel.order
+        return np.concatenate(x), np.concatenate(cumulative, -1), np.concatenate(density, -1)
 
     def refined(self, level: int) -> ScaleRule:
         """The same panels with more nodes; nothing changes at level 0."""
@@ -221,27 +255,30 @@ class ScaleRule:
         """
         if not self.panels:
             return np.full(len(uniform), self.axis.lower)
-        atom, rest = (mass[:, 0], mass[:, 1:]) if self.axis.atom > 0 else (np.zeros(len(mass)), mass)
-        knots, integrals, values = self._knots
-        density = rest / self.weights
-        cumulative = np.maximum.accumulate(np.maximum(density @ integrals.T, 0), axis=1)
-        target = uniform * (atom + cumulative[:, -1]) - atom
-        i = np.clip((cumulative < target[:, None]).sum(1), 1, len(knots) - 1)
-        row = np.arange(len(mass))
-        f0, f1 = (np.maximum((density * values[j]).sum(1), 0) for j in (i - 1, i))
-        c0, c1, width = cumulative[row, i - 1], cumulative[row, i], knots[i] - knots[i - 1]
-        share = np.clip((target - c0) / np.maximum(c1 - c0, 1e-300), 0, 1)
-        x = knots[i - 1] + width * _invert_hermite(share, f0 * width, f1 * width, np.maximum(c1 - c0, 1e-300))
-        return np.where(target <= 0, self.axis.lower, np.maximum(self.axis.t(x), self.axis.lower))
+        x, cumulative, density = self.knots(mass)
+        cumulative = np.maximum.accumulate(np.maximum(cumulative, 0), axis=1)
+        target = uniform * cumulative[:, -1]
+        i = np.clip((cumulative < target[:, None]).sum(1), 1, len(x) - 1)
+        row, width = np.arange(len(mass)), x[i] - x[i - 1]
+        below, rise = cumulative[row, i - 1], np.maximum(cumulative[row, i] - cumulative[row, i - 1], 1e-300)
+        slopes = (np.maximum(density[row, j], 0) * width for j in (i - 1, i))
+        at = x[i - 1] + width * invert_hermite(np.clip((target - below) / rise, 0, 1), *slopes, rise)
+        atom = target <= (mass[:, 0] if self.axis.atom > 0 else 0.0)
+        return np.where(atom, self.axis.lower, np.maximum(self.axis.t(at), self.axis.lower))
 
 
 @lru_cache(maxsize=64)
-def _antiderivative(n: int) -> Floats:
-    """Matrix from values at n Gauss nodes to the Legendre coefficients of the integral from -1."""
-    return np.apply_along_axis(lambda column: legendre.legint(column, lbnd=-1), 0, gauss(n)[2])
+def knot_matrices(n: int) -> tuple[Floats, Floats, Floats]:
+    """The points -1, the n Gauss-Legendre nodes and 1; from values at the nodes to the integral from -1, and the value,
+    of their polynomial at these points.
+    """
+    nodes, _, coefficients = gauss(n)
+    points = np.concatenate([[-1.0], nodes, [1.0]])
+    antiderivative = np.apply_along_axis(lambda column: legendre.legint(column, lbnd=-1), 0, coefficients)
+    return points, legendre.legvander(points, n) @ antiderivative, legendre.legvander(points, n - 1) @ coefficients
 
 
-def _invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats) -> Floats:
+def invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats) -> Floats:
     """Position in [0, 1] at which a cubic with these end slopes and this rise has covered `share` of the rise."""
     a, b = np.minimum(slope0 / rise, 3), np.minimum(slope1 / rise, 3)  # at most 3: monotone (Fritsch and Carlson 1980)
     low, high, s = np.zeros_like(share), np.ones_like(share), share.copy()

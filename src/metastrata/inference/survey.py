@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import place
-from metastrata.inference.components import Group, log_total, profile
+from metastrata.inference.components import Group, Profile, log_total, profile
 from metastrata.inference.densities import log_density, spread_points
 from metastrata.inference.messages import Branch, Tree
-from metastrata.inference.quadrature import Axis, ScaleRule, padded, rough, scale_rule
+from metastrata.inference.placing import padded, rough, scale_rule
+from metastrata.inference.quadrature import Axis, ScaleRule
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
-FAINT = 1e-12
+FAINT = 1e-10
 ENDS = np.array([1e-13, 1 - 1e-13])
 COARSE = 0.35
+STEPS = (0.14, 0.11, 0.085, 0.065, 0.05)
 LOW = 0.005
 REACH = 7.0
 
@@ -59,12 +61,18 @@ class Survey:
         return np.asarray(log_density(self.prior, self.x) + np.log(np.gradient(self.x)))
 
     @cached_property
-    def _messages(self) -> list[tuple[Floats, Floats]]:
+    def _messages(self) -> list[Floats]:
         return [branch.message(self.x, self.between.t) for branch in self.branches]
 
     @cached_property
+    def _given(self) -> list[Floats]:
+        """Posterior of tau given omega and mu, by stratum, at the nodes that matter; shape (node, tau)."""
+        tables = (branch.given(self.x, self.between.t) for branch in self.branches)
+        return [table[self._bright] for table in tables]
+
+    @cached_property
     def _log_mass(self) -> Floats:
-        joint = self.between.log_mass[:, None] + self._log_base + sum(log for log, _ in self._messages)
+        joint = self.between.log_mass[:, None] + self._log_base + sum(self._messages)
         return np.asarray(joint - log_total(joint, (0, 1)))
 
     @cached_property
@@ -77,6 +85,17 @@ class Survey:
         """The nodes (omega, mu) that matter."""
         d = (self.x - self.middle) / self.spread
         return np.nonzero(self._mass * (1 + d**2) > FAINT)
+
+    @cached_property
+    def _bright_branches(self) -> list[Branch]:
+        """The strata without the nodes of tau that do not matter."""
+        kept, mass = [], self._mass[self._bright][:, None]
+        for branch, given in zip(self.branches, self._given, strict=True):
+            keep = np.max(given * mass, axis=0) > FAINT
+            own = branch.profile
+            profile = Profile(own.log_scale[keep], own.centre[keep], own.variance[keep])
+            kept.append(Branch(branch.rule, profile, branch.log_weight[keep]))
+        return kept
 
     @cached_property
     def middle(self) -> float:
@@ -102,34 +121,32 @@ class Survey:
         x = place(centres, scales, self.x[first], self.x[last], COARSE).x
         return Survey(self.groups, self.taus, self.omega, self.prior, self.branches, self.between, x)
 
-    def tree(self, tolerance: float, step: float) -> Tree:
-        """Place the final nodes.
-
-        Parameters
-        ----------
-        tolerance : float
-            For the nodes of tau and omega, see `scale_rule`.
-        step : float
-            Spacing of the grid of mu, relative to three times the scale of what must be seen.
-        """
-        rules = [
-            scale_rule(lambda t, s=s: self._given_tau(s, t), axis, tolerance)  # type: ignore[misc]
+    @cached_property
+    def _rules(self) -> tuple[list[ScaleRule], ScaleRule]:
+        """Nodes of each tau and of omega, where the coarse posterior needs them."""
+        within = [
+            scale_rule(lambda t, s=s: self._given_tau(s, t), axis)  # type: ignore[misc]
             for s, axis in enumerate(self.taus)
         ]
-        between = self.omega if isinstance(self.omega, ScaleRule) else scale_rule(self._given_omega, self.omega, tolerance)
-        branches = tuple(Branch(rule, profile(*g, rule.t)) for rule, g in zip(rules, self.groups, strict=True))
-        lower, upper = self._range
-        centre, core = self._core
-        grid = place(
-            np.array([centre, self.middle]), 3 * np.array([core, max(self.spread, core)]), lower, upper, step
-        )
-        return Tree(branches, between, self.prior, grid, isinstance(self.omega, Axis))
+        between = self.omega if isinstance(self.omega, ScaleRule) else scale_rule(self._given_omega, self.omega)
+        return within, between
+
+    def tree(self, level: int) -> Tree:
+        """Place the final nodes; more of them at each level."""
+        within, between = self._rules
+        rules = [rule.refined(level) for rule in within]
+        branches = tuple(Branch.at(group, rule) for group, rule in zip(self.groups, rules, strict=True))
+        (centre, core), spread = self._core, max(self.spread, self._core[1])
+        step = STEPS[level]
+        bounds = self.prior.parameters if self.prior.family == "uniform" else None
+        grid = place(np.array([centre, self.middle]), 3 * np.array([core, spread]), *self._range, step, bounds)
+        return Tree(branches, between.refined(level), self.prior, grid, core, step)
 
     def _given_tau(self, s: int, tau: Floats) -> Floats:
         """Log likelihood of tau of one stratum, everything else integrated out on the coarse nodes."""
         own = profile(*self.groups[s], tau)
         at_omega, at_mu = self._bright
-        rest = (self._log_mass - self._messages[s][0])[at_omega, at_mu]
+        rest = (self._log_mass - self._messages[s])[at_omega, at_mu]
         spread = own.variance[:, None] + self.between.t[at_omega] ** 2
         log = rest - 0.5 * (np.log(spread) + (self.x[at_mu] - own.centre[:, None]) ** 2 / spread)
         return np.asarray(own.log_scale + log_total(log, (1,)))
@@ -137,7 +154,7 @@ class Survey:
     def _given_omega(self, omega: Floats) -> Floats:
         """Log likelihood of omega on the coarse nodes."""
         at = np.unique(self._bright[1])
-        log = self._log_base[at] + sum(branch.message(self.x[at], omega)[0] for branch in self.branches)
+        log = self._log_base[at] + sum(branch.message(self.x[at], omega) for branch in self._bright_branches)
         return log_total(log, (1,))
 
     @cached_property
@@ -146,12 +163,12 @@ class Survey:
         at_omega, at_mu = self._bright
         x, o2 = self.x[at_mu], self.between.t[at_omega] ** 2
         ends = [float(x.min()), float(x.max())]
-        for branch, (_, given) in zip(self.branches, self._messages, strict=True):
+        for branch, given in zip(self.branches, self._given, strict=True):
             v = branch.profile.variance
             share = v / (v + o2[:, None])
             mean = share * x[:, None] + (1 - share) * branch.profile.centre
             sd = np.sqrt(o2[:, None] * share)
-            weight = self._mass[at_omega, at_mu][:, None] * given[at_omega, at_mu]
+            weight = self._mass[at_omega, at_mu][:, None] * given
             bright = weight * (1 + ((mean - self.middle) / self.spread) ** 2) > FAINT
             ends += [float((mean - REACH * sd)[bright].min()), float((mean + REACH * sd)[bright].max())]
         return min(ends), max(ends)
@@ -161,8 +178,8 @@ class Survey:
         """Where mu is when tau and omega are about as small as they can be, and how narrow it is then."""
         omega = _low(self.between.t, self._mass.sum(1))
         variance, centre = [], []
-        for branch, (_, given) in zip(self.branches, self._messages, strict=True):
-            tau = _low(branch.rule.t, np.einsum("oj,ojt->t", self._mass, given))
+        for branch, given in zip(self.branches, self._given, strict=True):
+            tau = _low(branch.rule.t, np.einsum("n,nt->t", self._mass[self._bright], given))
             variance.append(np.interp(tau, branch.rule.t, branch.profile.variance) + omega**2)
             centre.append(np.interp(tau, branch.rule.t, branch.profile.centre))
         weight = 1 / np.array(variance)
@@ -198,7 +215,7 @@ def survey(groups: Sequence[Group], taus: Sequence[Axis], omega: Axis | ScaleRul
             return np.asarray(p.log_scale - 0.5 * (np.log(spread) + (p.centre - centre) ** 2 / spread))
 
         rule = padded(scale_rule(alone, axis, 0.1))
-        branches.append(Branch(rule, profile(own_y, own_se, rule.t)))
+        branches.append(Branch.at((own_y, own_se), rule))
     centres = np.array([branch.profile.centre[0] for branch in branches])
     scales = np.sqrt([branch.profile.variance[0] for branch in branches])
     x = place(centres, scales, lower, upper, COARSE).x

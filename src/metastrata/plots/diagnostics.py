@@ -41,15 +41,16 @@ def save_diagnostics(fit: Fit, folder: Path) -> dict[str, Path]:
     import arviz_plots as az
 
     names = top_level(fit)
-    thinned = _thinned(fit, names)
     panels = sum(fit.posterior[name].isel(chain=0, draw=0).size for name in names)
     grid: dict[str, Any] = {"backend": "matplotlib", "var_names": names, "col_wrap": 3}
     grid["figure_kwargs"] = {"figsize": (9, 2.5 * -(-panels // 3)), "layout": "constrained"}
     drawings: dict[str, Any] = {
-        "rank": lambda: az.plot_rank(thinned, **grid),
-        "trace": lambda: az.plot_trace_dist(fit.draws, var_names=names, backend="matplotlib", compact=True),
         "prior_posterior": lambda: az.plot_prior_posterior(fit.draws, **grid),
     }
+    if fit.engine == "nuts":
+        thinned = _thinned(fit, names)
+        drawings["rank"] = lambda: az.plot_rank(thinned, **grid)
+        drawings["trace"] = lambda: az.plot_trace_dist(fit.draws, var_names=names, backend="matplotlib", compact=True)
     paths = {}
     for kind, draw in drawings.items():
         path = folder / f"{fit.endpoint}_{kind}.png"

@@ -145,7 +145,7 @@ def forest_table(
                 "Mean",
                 posterior=interval("mu_stratum", stratum, ""),
                 density=density(posterior["mu_stratum"].values[..., s]),
-                note=_probability(fit, posterior["mu_stratum"].values[..., s]),
+                note=_benefit(fit, "mu_stratum", stratum),
                 stratum=stratum,
             )
         )
@@ -184,7 +184,7 @@ def _closing_rows(
                     label,
                     posterior=get("contrast", str(pair), ""),  # type: ignore[operator]
                     density=density(draws),
-                    note=f"P(> 0) = {probability(float(np.mean(draws > 0)))}",
+                    note=f"P(> 0) = {probability(1 - float(fit.marginal('contrast', str(pair)).cdf(0.0)))}",
                 )
             )
     if overall and "mu" in posterior and len(fit.design.strata) > 1:
@@ -196,7 +196,7 @@ def _closing_rows(
                 "Mean over designs" if fit.design.mean == "exchangeable" else "Common mean",
                 posterior=get("mu", "", ""),  # type: ignore[operator]
                 density=density(draws),
-                note=_probability(fit, draws),
+                note=_benefit(fit, "mu"),
             )
         )
     return rows + _reference_rows(references, "For comparison: all studies pooled, designs ignored")
@@ -294,12 +294,12 @@ def probability(p: float) -> str:
     return "> 0.999" if p > 0.9995 else "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
-def _probability(fit: Fit, draws: NDArray[np.float64]) -> str:
+def _benefit(fit: Fit, quantity: str, stratum: str = "") -> str:
     direction = fit.effects.direction
     if direction is None:
         return ""
-    p = float(np.mean(draws < 0 if direction == "lower" else draws > 0))
-    text = probability(p)
+    p = float(fit.marginal(quantity, stratum).cdf(0.0))
+    text = probability(p if direction == "lower" else 1 - p)
     return f"P(benefit) {text}" if text[0] in "<>" else f"P(benefit) = {text}"
 
 
@@ -313,15 +313,24 @@ def _short(label: str) -> str:
 
 
 def _footer(fit: Fit) -> str:
-    found = fit.diagnostics
-    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     priors = ", ".join(f"{name} ~ {text}" for name, text in fit.model.prior_lines().items() if _used(fit, name))
-    verdict = (
-        f"R-hat \u2264 {found.worst_r_hat:.3f}, ESS \u2265 {found.least_ess:,.0f}, {found.divergences} divergences, "
-        f"{draws:,} draws"
-    )
     why = f" NOT RELIABLE: {'; '.join(fit.reasons)}." if fit.status != "reliable" else ""
-    return f"Priors: {priors}. NUTS: {verdict}.{why}"
+    return f"Priors: {priors}. {verdict(fit)}.{why}"
+
+
+def verdict(fit: Fit) -> str:
+    """The numbers behind the verdict on a fit, in one line."""
+    found = fit.diagnostics
+    if found.error is not None:
+        return f"Exact integration, error below {max(found.error, 1e-9):.0e} posterior SD"
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    text = (
+        f"NUTS: R-hat \u2264 {found.worst_r_hat:.3f}, ESS \u2265 {found.least_ess:,.0f}, {found.divergences} "
+        f"divergences, {draws:,} draws"
+    )
+    if found.agreement is not None:
+        text += f"; exact integration agrees within {found.agreement.worst:.1f} Monte Carlo standard errors"
+    return text
 
 
 def _used(fit: Fit, name: str) -> bool:

@@ -15,6 +15,7 @@ from metastrata.errors import InputError, ModelError, RunInterruptedError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit, fit
 from metastrata.model.plan import Alternative, Plan
+from metastrata.plots.tables import verdict
 from metastrata.reporting.results import SENSITIVITY, EndpointResult
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     if len(part) == 1:
         job.say(f"{choices.label}: one study ({part.studies[0]}), reported as it is, nothing pooled")
         return EndpointResult(name, choices, part, None, single_study(part), None, own)
-    job.say(f"{choices.label}: {len(part)} studies in {_strata_text(part)}: compiling and sampling")
+    job.say(f"{choices.label}: {len(part)} studies in {_strata_text(part)}, {_doing(job)}")
     found = _fit(job, None, part, own)
     job.say(f"  {_verdict(found)}")
     published = choices.published
@@ -100,7 +101,7 @@ def fit_alternatives(
                 found = _fit(job, alternative, part, seed_for(job.seed, main.name, alternative.name))
             except ModelError as error:
                 raise InputError(f"{job.plan.path.name}: alternative '{alternative.name}': {error}") from None
-            job.say(f"{main.endpoint.label}, {alternative.name}: {_verdict(found)}")
+            job.say(f"{main.endpoint.label}, {alternative.name}: {found.status}")
             tables.append(_rows(summary(found), alternative.name))
     tables = [t for t in tables if len(t)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SENSITIVITY)
@@ -118,13 +119,23 @@ def _changed(alternative: Alternative, part: Effects) -> Effects | None:
 
 
 def _fit(job: Job, alternative: Alternative | None, effects: Effects, seed: int) -> Fit:
-    found = fit(
-        job.plan.statistical_model(alternative),
-        effects,
-        seed=seed,
-        on_retry=lambda first: job.say(f"  not reliable yet ({'; '.join(first.reasons)}): once more, smaller steps"),
-        **job.settings,
-    )
+    """Fit the main analysis with the engine asked for, checked by the other; an alternative with the exact engine."""
+    model = job.plan.statistical_model(alternative)
+    settings = {name: job.settings[name] for name in ("draws", "tune", "chains")}
+    if alternative is not None:
+        found = fit(model, effects, engine="exact", seed=seed, draws=500, chains=4)
+    else:
+        found = fit(
+            model,
+            effects,
+            engine=job.settings["engine"],
+            check=True,
+            seed=seed,
+            on_retry=lambda first: job.say(
+                f"  not reliable yet ({'; '.join(first.reasons)}): once more, smaller steps"
+            ),
+            **settings,
+        )
     for part, seconds in found.seconds.items():
         job.spent(part, seconds)
     if found.status == "incomplete":
@@ -135,13 +146,12 @@ def _fit(job: Job, alternative: Alternative | None, effects: Effects, seed: int)
 
 
 def _verdict(found: Fit) -> str:
-    seen = found.diagnostics
     reasons = f": {'; '.join(found.reasons)}" if found.reasons else ""
-    seconds = sum(found.seconds.values())
-    return (
-        f"{found.status}{reasons} (R-hat {seen.worst_r_hat:.3f}, ESS {seen.least_ess:,.0f}, "
-        f"{seen.divergences} divergences, {seconds:.1f} s)"
-    )
+    return f"{found.status}{reasons} ({verdict(found)}; {sum(found.seconds.values()):.1f} s)"
+
+
+def _doing(job: Job) -> str:
+    return "integrating" if job.settings["engine"] == "exact" else "compiling and sampling"
 
 
 def _strata_text(effects: Effects) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metastrata.plots.style import interval, number
-from metastrata.plots.tables import probability
+from metastrata.plots.tables import probability, verdict
 from metastrata.reporting import prose
 from metastrata.reporting.figures import Figures
 from metastrata.reporting.results import EndpointResult, RunResult
@@ -82,6 +82,8 @@ def _part(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str
         "forest": _inline_svg(path, _alt(part)) if path else "",
         "summary": [r for r in part.summary.to_dict("records") if r["quantity"] != "theta"],
         "comparison": _comparison(part),
+        "verdict": verdict(part.fit) if part.fit else "",
+        "agreement": part.fit.diagnostics.agreement.differences if part.fit and part.fit.diagnostics.agreement else (),
         "diagnostics": {kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()},
     }
 

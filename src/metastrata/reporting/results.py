@@ -137,14 +137,24 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "published": choices.published.model_dump() if choices.published else None,
     }
     if fit is not None:
-        found = fit.diagnostics
-        content["diagnostics"] = {
-            "r_hat_max": plain(found.worst_r_hat),
-            "ess_min": plain(found.least_ess),
-            "divergences": found.divergences,
-            "e_bfmi": [plain(v) for v in found.e_bfmi],
-        }
+        content["diagnostics"] = _diagnostics(fit)
         content["sampling"] = {"engine": fit.engine, **fit.settings}
+        content["log_evidence"] = plain(fit.log_evidence)
+    return content
+
+
+def _diagnostics(fit: Fit) -> dict[str, Any]:
+    found = fit.diagnostics
+    content: dict[str, Any] = {
+        "r_hat_max": plain(found.worst_r_hat),
+        "ess_min": plain(found.least_ess),
+        "divergences": found.divergences,
+        "e_bfmi": [plain(v) for v in found.e_bfmi],
+        "integration_error": fit.exact.error if fit.exact else None,
+    }
+    if found.agreement is not None:
+        content["engines_differ_by_mcse"] = found.agreement.worst
+        content["engines_differ_most_in"] = found.agreement.quantity
     return content
 
 

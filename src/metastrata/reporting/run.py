@@ -37,8 +37,9 @@ def run(
     out : path, optional
         The folder to make; by default ``reports/<name of the plan>`` in the working directory, or if that is taken,
         one beside it with a number.
-    engine : {"nuts"}
-        As for `fit`.
+    engine : {"nuts", "exact"}
+        "nuts" samples, and checks every posterior against the exact engine; "exact" skips the sampling, for work in
+        progress. Alternatives are always integrated.
     seed : int, optional
         By default that of the plan.
     draws, tune, chains : int
@@ -72,13 +73,19 @@ def run(
     job = Job(plan, seed, {"engine": engine, "draws": draws, "tune": tune, "chains": chains}, tell)
     with new_folder(out, force=force) as folder:
         with job.timing("loading"):
-            import metastrata.inference.nuts  # noqa: F401  (so that its import is not counted as sampling)
+            _load(engine)
         results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
         result = RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds)
         tell("figures and report")
         _write(job, result, folder, started)
     tell(f"wrote {out}")
     return result
+
+
+def _load(engine: str) -> None:
+    """Load the engine ahead, so that its import is not counted as sampling."""
+    if engine == "nuts":
+        import metastrata.inference.nuts  # noqa: F401
 
 
 def _choose_folder(plan: Plan, out: str | Path | None, force: bool, tell: Say) -> Path:

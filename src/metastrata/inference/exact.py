@@ -1,0 +1,308 @@
+"""The deterministic engine: posteriors of the normal-normal family by quadrature, in milliseconds, without compiling.
+
+Given tau and omega every mean is normal, so only these few standard deviations are integrated numerically. Two kernels
+share the work: `conditional` and `separate`, where one tau serves all that is linked (or nothing is linked), and
+`messages`, where each stratum has its own tau. Every number is computed at two resolutions; their difference is the
+error reported, and nodes are added until it is below the tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastrata.errors import InputError, unknown
+from metastrata.inference.components import FLAT, Group, IntegrationError, Solution, normal_parts
+from metastrata.inference.conditional import place_linked
+from metastrata.inference.design import Design
+from metastrata.inference.draws import pairs
+from metastrata.inference.marginals import Marginal
+from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
+from metastrata.inference.separate import place_separate
+from metastrata.inference.survey import STEPS, survey
+
+__all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
+
+Floats = NDArray[np.float64]
+T = TypeVar("T")
+
+CHECKED = np.array([0.025, 0.5, 0.975])
+FAR = 10.0
+
+
+def solve(design: Design, *, omega: float | None = None, tolerance: float = 1e-5) -> ExactPosterior:
+    """Integrate the posterior of a design.
+
+    Parameters
+    ----------
+    design : Design
+        Mean common, exchangeable or independent; heterogeneity common or independent; any number of strata; any prior.
+    omega : float, optional
+        Take the between-stratum SD as known, from 0 (common mean) to infinity (separate strata with flat priors; there
+        is no overall mean then, and the evidence is zero). Only for an exchangeable mean.
+    tolerance : float
+        Largest change on refinement that is accepted: in units of the posterior SD for means, SDs and quantiles,
+        absolute for the log evidence.
+
+    Returns
+    -------
+    ExactPosterior
+
+    Raises
+    ------
+    IntegrationError
+        If the tolerance is not reached with the most nodes there are.
+    InputError
+        If omega is given for a model that has none, or is negative.
+    """
+    if omega is not None and design.mean != "exchangeable":
+        raise InputError(f"omega can be given only where stratum means are exchangeable (here: {design.mean})")
+    if omega is not None and not omega >= 0:
+        raise InputError(f"omega must be 0 or more (got {omega})")
+    ladder = Ladder(_kernel(design, omega), tolerance)
+    error = ladder.settle(lambda s: s.log_evidence, _gap)[1] if omega != math.inf else 0.0
+    error = max(error, ladder.settle(lambda s: s.inconsistency, lambda _, b: b)[1])
+    for get in _essentials(design, omega):
+        error = max(error, ladder.settle(get, distance)[1])
+    return ExactPosterior(design, omega, tolerance, error, ladder)
+
+
+def _essentials(design: Design, omega: float | None) -> list[Callable[[Solution], Marginal]]:
+    """The marginals checked before anything is returned: mu, omega, and the mean and tau of each stratum."""
+    get: list[Callable[[Solution], Marginal]] = []
+    if design.mean != "independent" and omega != math.inf:
+        get.append(lambda s: _there(s.mu))
+    if design.omega is not None and omega is None:
+        get.append(lambda s: _there(s.omega))
+    single = design.mean == "common" or omega == 0
+    for i in range(len(design.strata)):
+        if not single:
+            get.append(lambda s, i=i: s.strata[i].mean)  # type: ignore[misc]
+        if i == 0 or len(design.tau) > 1:
+            get.append(lambda s, i=i: s.strata[i].tau)  # type: ignore[misc]
+    return get
+
+
+def _there(marginal: T | None) -> T:
+    if marginal is None:
+        raise KeyError("the model has no such quantity")
+    return marginal
+
+
+def _gap(a: float, b: float) -> float:
+    return abs(a - b)
+
+
+def distance(coarse: Marginal, fine: Marginal) -> float:
+    """Largest difference of mean, SD and 2.5, 50 and 97.5 % points, in units of the posterior SD.
+
+    The coarse quantiles are not computed: the coarse probability of the fine quantile says how far off it is.
+    """
+    q = fine.quantile(CHECKED)
+    scale = fine.sd if math.isfinite(fine.sd) else float(q[2] - q[0]) / 4
+    if scale == 0:
+        return 0.0
+    missed, height = np.abs(coarse.cdf(q) - CHECKED), fine.pdf(q)
+    gaps = [float(np.max(np.where(missed > 1e-12, missed / np.maximum(height, 1e-300), 0.0)))]
+    if math.isfinite(fine.mean) and math.isfinite(coarse.mean):
+        gaps.append(abs(fine.mean - coarse.mean))
+    if math.isfinite(fine.sd) or math.isfinite(coarse.sd):
+        gaps.append(abs(fine.sd - coarse.sd))
+    return max(gaps) / scale
+
+
+@dataclass(eq=False)
+class Ladder:
+    """Solutions of increasing resolution, made when asked for."""
+
+    make: Callable[[int], Solution]
+    tolerance: float
+    level: int = 1
+    _made: dict[int, Solution] = field(default_factory=dict)
+
+    def at(self, level: int) -> Solution:
+        """The solution at a level."""
+        if level not in self._made:
+            self._made[level] = self.make(level)
+        return self._made[level]
+
+    def settle(self, get: Callable[[Solution], T], gap: Callable[[T, T], float]) -> tuple[T, float]:
+        """Something of the solution, and its change from the level below, at the first level where that is small."""
+        error = math.inf
+        while self.level < len(STEPS):
+            fine = get(self.at(self.level))
+            error = gap(get(self.at(self.level - 1)), fine)
+            if error <= self.tolerance:
+                return fine, error
+            self.level += 1
+        self.level = len(STEPS) - 1
+        raise IntegrationError(
+            f"deterministic integration does not settle: the last refinement still changed a result by {error:.1e} "
+            f"(of its posterior SD), more than {self.tolerance:.0e}. Use engine 'nuts', or a prior with lighter tails"
+        )
+
+
+def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
+    """Place the nodes for a design; what is returned solves it at a level of resolution."""
+    groups = tuple((design.y[design.stratum == s], design.se[design.stratum == s]) for s in range(len(design.strata)))
+    taus = _tau_axes(design, groups)
+    if design.mean == "independent" or omega == math.inf:
+        parts = FLAT if omega == math.inf else normal_parts(design.mu, design.y, design.se)
+        apart = place_separate(groups, parts, taus)
+        return lambda level: replace(apart, rules=tuple(rule.refined(level) for rule in apart.rules)).solve()
+    between = _between(design, groups, omega)
+    single = isinstance(between, ScaleRule) and not between.t.any()
+    if len(design.tau) == 1:
+        parts = normal_parts(design.mu, design.y, design.se)
+        pooled, members = ((design.y, design.se),), (0,) * len(groups)
+        joined = place_linked(
+            pooled if single else groups, members if single else tuple(range(len(groups))), parts, taus[0], between
+        )
+        return lambda level: replace(
+            joined, within=joined.within.refined(level), between=joined.between.refined(level)
+        ).solve()
+    found = survey(groups, taus, between, design.mu)
+    return lambda level: found.tree(level).solve()
+
+
+def _tau_axes(design: Design, groups: tuple[Group, ...]) -> tuple[Axis, ...]:
+    reach = FAR * float(np.ptp(design.y))
+    if len(design.tau) == 1:
+        return (axis(design.tau[0], float(design.se.min()), reach),)
+    return tuple(axis(p, float(se.min()), reach) for p, (_, se) in zip(design.tau, groups, strict=True))
+
+
+def _between(design: Design, groups: tuple[Group, ...], omega: float | None) -> Axis | ScaleRule:
+    """The axis of omega, or one node if it is known; 0 if the strata have one mean."""
+    if design.omega is None or omega is not None:
+        return known(omega or 0.0, design.omega or design.tau[0])
+    scale = min(float(np.sum(se**-2.0)) ** -0.5 for _, se in groups)
+    return axis(design.omega, scale, FAR * float(np.ptp(design.y)))
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPosterior:
+    """A posterior by integration.
+
+    Attributes
+    ----------
+    design : Design
+    omega : float or None
+        The value omega was fixed at.
+    tolerance, error : float
+        Accuracy asked for, and reached for the log evidence, mu, omega, and every stratum's mean and tau: the change on
+        the last refinement, in posterior SDs (absolute for the log evidence). Other quantities are refined to the
+        tolerance when they are asked for.
+    """
+
+    design: Design
+    omega: float | None
+    tolerance: float
+    error: float
+    ladder: Ladder = field(repr=False)
+
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood; minus infinity at omega = infinity."""
+        return -math.inf if self.omega == math.inf else self._solution.log_evidence
+
+    @property
+    def _solution(self) -> Solution:
+        return self.ladder.at(self.ladder.level)
+
+    @property
+    def marginals(self) -> Marginals:
+        """Posteriors by name: "mu", "mu_stratum[rct]", "tau[rct]", "omega", "theta[Deng 2017]", "theta_new[rct]",
+        "contrast[rct - self_controlled]"; see `Marginal`.
+        """
+        return Marginals(self)
+
+    def __getitem__(self, name: str) -> Marginal:
+        return self.marginals[name]
+
+    def study_moments(self) -> tuple[Floats, Floats]:
+        """Posterior mean and SD of every study's effect, shape (study,): all of them at once, where there are many."""
+
+        def moments(solution: Solution) -> Floats:
+            table = np.empty((2, len(self.design.y)))
+            for s, stratum in enumerate(solution.strata):
+                own = self.design.stratum == s
+                table[:, own] = stratum.study_moments(self.design.y[own], self.design.se[own])
+            return table
+
+        mean, sd = self.ladder.settle(moments, lambda a, b: float(np.max(np.abs(a - b) / b[1])))[0]
+        return mean, sd
+
+    @property
+    def pooling(self) -> dict[str, float]:
+        """Pooling factor of each difference between strata, from 0 (separate) to 1 (common).
+
+        The posterior mean of ``(va + vb) / (va + vb + 2 omega^2)``, v being the variance of a stratum's own estimate
+        given its tau: the share of the observed difference that partial pooling takes away when two strata are alone
+        with a vague overall mean. With strata of equal precision W it is ``1 / (1 + W omega^2)``.
+        """
+        solution = self._solution
+        if solution.pooling is None:
+            return {name: 0.0 for name, *_ in pairs(self.design)}
+        return {name: solution.pooling(a, b) for name, a, b in pairs(self.design)}
+
+    def draws(self, chains: int, draws: int, rng: np.random.Generator) -> dict[str, Floats]:
+        """Independent draws of mu, tau and omega, as `draws.complete` takes them.
+
+        Returns
+        -------
+        dict
+            "mu" (chain, draw), or (chain, draw, stratum) if the means are independent; "tau" (chain, draw, stratum);
+            "omega" (chain, draw) where the mean is exchangeable. At omega = infinity "mu_stratum" replaces mu and omega.
+        """
+        values = self._solution.draw(chains * draws, rng)
+        if self.omega == math.inf:
+            values = {"mu_stratum": values["mu"], "tau": values["tau"]}
+        elif self.design.omega is None:
+            values.pop("omega", None)
+        return {name: value.reshape(chains, draws, *value.shape[1:]) for name, value in values.items()}
+
+
+class Marginals(Mapping[str, Marginal]):
+    """The marginal posteriors of a fit by name, each integrated to the tolerance when it is first asked for."""
+
+    def __init__(self, posterior: ExactPosterior):
+        self._ladder = posterior.ladder
+        self._getters = _getters(posterior.design, posterior.omega)
+
+    def __getitem__(self, name: str) -> Marginal:
+        if name not in self._getters:
+            raise InputError(unknown("quantity", name, self._getters))
+        return self._ladder.settle(self._getters[name], distance)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._getters)
+
+    def __len__(self) -> int:
+        return len(self._getters)
+
+
+def _getters(design: Design, omega: float | None) -> dict[str, Callable[[Solution], Marginal]]:
+    """How to find each quantity in a solution, by name, in the order of the posterior dataset."""
+    get: dict[str, Callable[[Solution], Marginal]] = {}
+    if design.mean != "independent" and omega != math.inf:
+        get["mu"] = lambda s: _there(s.mu)
+    for i, name in enumerate(design.strata):
+        get[f"mu_stratum[{name}]"] = lambda s, i=i: s.strata[i].mean  # type: ignore[misc]
+    for i, name in enumerate(design.strata):
+        get[f"tau[{name}]"] = lambda s, i=i: s.strata[i].tau  # type: ignore[misc]
+    if design.omega is not None and omega is None:
+        get["omega"] = lambda s: _there(s.omega)
+    for i, name in enumerate(design.studies):
+        own = (int(design.stratum[i]), float(design.y[i]), float(design.se[i]))
+        get[f"theta[{name}]"] = lambda s, own=own: s.strata[own[0]].study(*own[1:])  # type: ignore[misc]
+    for i, name in enumerate(design.strata):
+        get[f"theta_new[{name}]"] = lambda s, i=i: s.strata[i].new_study  # type: ignore[misc]
+    for name, a, b in pairs(design):
+        get[f"contrast[{name}]"] = lambda s, a=a, b=b: s.contrast(a, b)  # type: ignore[misc]
+    return get
