@@ -52,6 +52,7 @@ PUBLIC = {
     "plot_forest",
     "RunResult",
     "run",
+    "sweep_omega",
 }
 
 

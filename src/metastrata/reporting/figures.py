@@ -10,35 +10,39 @@ from metastrata.plots.diagnostics import save_diagnostics
 from metastrata.plots.forest import MEASURE_NAMES, draw_forest
 from metastrata.plots.overview import OverviewRow, draw_overview
 from metastrata.plots.style import save
+from metastrata.plots.sweep import draw_omega_sweep
 from metastrata.plots.tables import forest_table, probability, single_study_table
 from metastrata.reporting.results import EndpointResult, RunResult
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Paths of a run's figures: forest plots (SVG) and diagnostics (PNG) by endpoint, and the overview."""
+    """Paths of a run's figures: forest plots, omega sweeps (SVG) and diagnostics (PNG) by endpoint; the overview."""
 
     forest: dict[str, Path] = field(default_factory=dict)
     diagnostics: dict[str, dict[str, Path]] = field(default_factory=dict)
+    omega: dict[str, Path] = field(default_factory=dict)
     overview: Path | None = None
 
 
 def write_figures(result: RunResult, folder: Path) -> Figures:
     """Draw every figure of a run into `folder`."""
     folder.mkdir()
-    forest, diagnostics = {}, {}
+    forest, diagnostics, omega = {}, {}, {}
     for part in result.endpoints:
         if len(part.effects) == 0:
             continue
         forest[part.name] = _forest(result, part, folder)
         if part.fit is not None:
             diagnostics[part.name] = save_diagnostics(part.fit, folder)
+        if part.fit is not None and part.omega_sweep is not None:
+            omega[part.name] = _omega(result, part, part.fit, folder)
     rows = [row for part in result.endpoints for row in _overview_rows(result, part)]
     overview = None
     if len(result.endpoints) > 1:
         axis = f"{MEASURE_NAMES.get(result.plan.effects.measure, 'Effect')}, 95 % credible interval"
         overview = save(draw_overview(rows, title=result.plan.title, axis=axis), folder / "overview")[0]
-    return Figures(forest, diagnostics, overview)
+    return Figures(forest, diagnostics, omega, overview)
 
 
 def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
@@ -59,6 +63,17 @@ def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
             mid=choices.mid,
         )
     return save(draw_forest(table), folder / f"{part.name}_forest")[0]
+
+
+def _omega(result: RunResult, part: EndpointResult, fit: Fit, folder: Path) -> Path:
+    lower, median, upper = (float(q) for q in fit.marginal("omega").quantile([0.025, 0.5, 0.975]))
+    figure = draw_omega_sweep(
+        part.omega_sweep,
+        title=f"{part.endpoint.label}: what the assumption on omega does",
+        labels=result.plan.strata,
+        posterior=(lower, median, upper),
+    )
+    return save(figure, folder / f"{part.name}_omega")[0]
 
 
 def _references(part: EndpointResult) -> list[tuple[str, float, float, float]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.comparison import compare
 from metastrata.appraisal.summaries import columns, single_study, summary
+from metastrata.appraisal.sweeps import sweep_omega
 from metastrata.errors import InputError, ModelError, RunInterruptedError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit, fit
@@ -82,7 +83,9 @@ def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     job.say(f"  {_verdict(found)}")
     published = choices.published
     comparison = compare(found, published.model_dump() if published else None, plan.strata)
-    return EndpointResult(name, choices, part, found, summary(found, mid=choices.mid), comparison, own)
+    with job.timing("sweeps"):
+        sweep = sweep_omega(found) if found.design.omega is not None else None
+    return EndpointResult(name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep)
 
 
 def fit_alternatives(

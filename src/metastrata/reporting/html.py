@@ -80,12 +80,43 @@ def _part(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str
         "sentences": prose.key_sentences(result, part),
         "unknown": prose.cannot_know(result, part),
         "forest": _inline_svg(path, _alt(part)) if path else "",
+        "omega": _omega(result, part, figures),
         "summary": [r for r in part.summary.to_dict("records") if r["quantity"] != "theta"],
         "comparison": _comparison(part),
         "verdict": verdict(part.fit) if part.fit else "",
         "agreement": part.fit.diagnostics.agreement.differences if part.fit and part.fit.diagnostics.agreement else (),
         "diagnostics": {kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()},
     }
+
+
+def _omega(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str, Any] | None:
+    """The sweep of omega: its figure, and the three anchors as rows."""
+    table = part.omega_sweep
+    if table is None or part.fit is None:
+        return None
+    rows = []
+    for value, name in ((0.0, "one common mean (omega = 0)"), (float("inf"), "separate strata (omega infinite)")):
+        cells = {r["stratum"]: r for r in table.to_dict("records") if r["omega"] == value and r["stratum"]}
+        rows.append((name, [cells.get(s) for s in result.plan.strata]))
+    main = part.summary[part.summary["quantity"] == "mu_stratum"].to_dict("records")
+    chosen = {r["stratum"]: r for r in main}
+    rows.insert(1, ("this analysis (omega from its prior and the data)", [chosen.get(s) for s in result.plan.strata]))
+    prior, posterior = part.fit.design.omega, part.fit.marginal("omega")
+    pooling = part.fit.exact.pooling.values() if part.fit.exact is not None else []
+    return {
+        "figure": _inline_svg(figures.omega[part.name], f"{part.endpoint.label}: stratum means against omega"),
+        "rows": rows,
+        "prior": _range(prior) if prior is not None else "",
+        "posterior": _range(posterior),
+        "pooling": " to ".join(dict.fromkeys(f"{p:.2f}" for p in (min(pooling), max(pooling)))) if pooling else "",
+    }
+
+
+def _range(values: Any) -> str:
+    """Median and 95 % range of a prior or a posterior."""
+    points = values.ppf if hasattr(values, "ppf") else values.quantile
+    lower, median, upper = (float(q) for q in points([0.025, 0.5, 0.975]))
+    return interval(median, lower, upper)
 
 
 def _alt(part: EndpointResult) -> str:

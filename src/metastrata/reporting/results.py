@@ -37,6 +37,8 @@ class EndpointResult:
     summary, comparison : DataFrame
         As `ms.summary` and `ms.compare` give them; comparison is None for a single study.
     seed : int
+    omega_sweep : DataFrame or None
+        As `ms.sweep_omega` gives it, where the model has an omega.
     """
 
     name: str
@@ -46,6 +48,7 @@ class EndpointResult:
     summary: pd.DataFrame
     comparison: pd.DataFrame | None
     seed: int
+    omega_sweep: pd.DataFrame | None = None
 
     @property
     def status(self) -> str:
@@ -134,6 +137,10 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         ],
         "summary": records(result.summary),
         "comparison": records(result.comparison),
+        "omega_sweep": [
+            {**row, "omega": "infinity" if row["omega"] is None else row["omega"]}
+            for row in records(result.omega_sweep)
+        ],
         "published": choices.published.model_dump() if choices.published else None,
     }
     if fit is not None:
