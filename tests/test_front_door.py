@@ -53,6 +53,9 @@ PUBLIC = {
     "RunResult",
     "run",
     "sweep_omega",
+    "Explanation",
+    "explain",
+    "audit",
 }
 
 

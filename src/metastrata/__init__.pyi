@@ -39,6 +39,9 @@ from .frequentist.pooling import Classical as Classical
 from .frequentist.pooling import classical as classical
 from .appraisal.summaries import summary as summary
 from .appraisal.comparison import compare as compare
+from .appraisal.explanations import Explanation as Explanation
+from .appraisal.explanations import explain as explain
+from .appraisal.audit import audit as audit
 from .appraisal.sweeps import sweep_omega as sweep_omega
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from metastrata.appraisal.explanations import explain
 from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
@@ -42,7 +43,8 @@ def compare(
     DataFrame
         Columns ``quantity stratum method estimate lower upper interval tau i2 note``: quantities "mean", "prediction"
         and "tau", per stratum and overall (stratum ""). The frequentist overall mean pools all studies and ignores
-        their designs; the Bayesian one is the mean over designs.
+        their designs; the Bayesian one is the mean over designs. Where the Bayesian mean differs materially from REML
+        with HKSJ, `note` says why, computed by refits (see `explain`).
 
     Raises
     ------
@@ -52,7 +54,8 @@ def compare(
     import pandas as pd
 
     names = labels or {}
-    rows = _bayesian_rows(fit)
+    why = {e.stratum: e.sentence(names) for e in explain(fit) if e.material}
+    rows = _bayesian_rows(fit, why)
     rows += frequentist_rows(fit.effects)
     if published is not None:
         rows.append(_published_row(published))
@@ -65,7 +68,7 @@ def compare(
     return table.reset_index(drop=True)
 
 
-def _bayesian_rows(fit: Fit) -> list[list[Any]]:
+def _bayesian_rows(fit: Fit, why: Mapping[str, str]) -> list[list[Any]]:
     table = summary(fit)
     one = len(fit.design.strata) == 1
     tau = table[table["quantity"] == "tau"].set_index("stratum")["median"]
@@ -79,7 +82,8 @@ def _bayesian_rows(fit: Fit) -> list[list[Any]]:
         centre = row.median if kind == "tau" else row.mean
         stratum = "" if one else row.stratum
         interval = [row.eti95_lower, row.eti95_upper, CREDIBLE]
-        rows.append([kind, stratum, "Bayesian", centre, *interval, spread, float("nan"), _status(fit, row.note)])
+        note = "; ".join(text for text in (row.note, why.get(stratum, "") if kind == "mean" else "") if text)
+        rows.append([kind, stratum, "Bayesian", centre, *interval, spread, float("nan"), _status(fit, note)])
     return rows
 
 

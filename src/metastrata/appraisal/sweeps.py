@@ -50,27 +50,36 @@ def sweep_omega(fit: Fit, omega: Sequence[float] | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from metastrata.inference.exact import IntegrationError, solve
+    from metastrata.inference.exact import IntegrationError
 
     if fit.design.omega is None:
         raise ModelError("this model has no omega: its stratum means are not exchangeable, or there is one stratum")
-    rows = []
+    rows: list[list[object]] = []
     for value in default_omega(fit) if omega is None else omega:
         try:
-            solved = solve(fit.design, omega=float(value))
+            rows += _rows_at(fit, float(value))
         except IntegrationError:
             if omega is not None:
                 raise
             continue  # one point fewer of the default curve; a value asked for is refused
-        pooling = float(np.mean(list(solved.pooling.values()))) if value > 0 else 1.0
-        names = [("mu", "")] if np.isfinite(value) else []
-        for quantity, stratum in [*names, *(("mu_stratum", s) for s in fit.design.strata)]:
-            marginal = solved.marginals[f"{quantity}[{stratum}]" if stratum else quantity]
-            lower, upper = (float(q) for q in marginal.quantile([0.025, 0.975]))
-            below = float(marginal.cdf(0.0))
-            benefit = {"lower": below, "higher": 1 - below}.get(fit.effects.direction or "", float("nan"))
-            rows.append([fit.endpoint, float(value), quantity, stratum, marginal.mean, lower, upper, benefit, pooling])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows_at(fit: Fit, omega: float) -> list[list[object]]:
+    """The means at one omega."""
+    from metastrata.inference.exact import solve
+
+    solved = solve(fit.design, omega=omega)
+    pooling = float(np.mean(list(solved.pooling.values()))) if omega > 0 else 1.0
+    overall = [("mu", "")] if np.isfinite(omega) else []
+    rows: list[list[object]] = []
+    for quantity, stratum in [*overall, *(("mu_stratum", s) for s in fit.design.strata)]:
+        marginal = solved.marginals[f"{quantity}[{stratum}]" if stratum else quantity]
+        lower, upper = (float(q) for q in marginal.quantile([0.025, 0.975]))
+        below = float(marginal.cdf(0.0))
+        benefit = {"lower": below, "higher": 1 - below}.get(fit.effects.direction or "", float("nan"))
+        rows.append([fit.endpoint, omega, quantity, stratum, marginal.mean, lower, upper, benefit, pooling])
+    return rows
 
 
 def default_omega(fit: Fit) -> list[float]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metastrata.appraisal.explanations import explain
 from metastrata.plots.style import interval, number
 from metastrata.plots.tables import probability, verdict
 from metastrata.reporting import prose
@@ -82,7 +83,7 @@ def _part(result: RunResult, part: EndpointResult, figures: Figures) -> dict[str
         "forest": _inline_svg(path, _alt(part)) if path else "",
         "omega": _omega(result, part, figures),
         "summary": [r for r in part.summary.to_dict("records") if r["quantity"] != "theta"],
-        "comparison": _comparison(part),
+        "comparison": _comparison(part, result.plan.strata),
         "verdict": verdict(part.fit) if part.fit else "",
         "agreement": part.fit.diagnostics.agreement.differences if part.fit and part.fit.diagnostics.agreement else (),
         "diagnostics": {kind: _data_uri(png) for kind, png in figures.diagnostics.get(part.name, {}).items()},
@@ -127,7 +128,7 @@ def _alt(part: EndpointResult) -> str:
     )
 
 
-def _comparison(part: EndpointResult) -> dict[str, Any] | None:
+def _comparison(part: EndpointResult, strata: Mapping[str, str]) -> dict[str, Any] | None:
     """The comparison as a table: a row per quantity and method, a column for all studies and for each design."""
     if part.comparison is None:
         return None
@@ -154,6 +155,7 @@ def _comparison(part: EndpointResult) -> dict[str, Any] | None:
             (quantity, method, [lines[quantity, method].get(c, "") for c in columns]) for quantity, method in keys
         ],
         "notes": list(notes),
+        "why": [e.sentence(strata) for e in explain(part.fit) if e.material] if part.fit else [],
     }
 
 
