@@ -6,12 +6,16 @@ What a verb needs is imported inside it: `check` and `effects` must answer witho
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from metastrata.errors import InputError, MetastrataError, RunInterruptedError, TableError
+from metastrata.errors import InputError, MetastrataError, RunInterruptedError, TableError, without_echoes
+
+if TYPE_CHECKING:
+    from metastrata.evidence.effects import Effect
 
 app = typer.Typer(
     name="metastrata",
@@ -65,6 +69,11 @@ def check(plan: PlanPath) -> None:
             )
         for gone in part.excluded:
             typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
+    doubts = [fault for fault in without_echoes(faults) if not fault.stops]
+    if doubts:
+        typer.echo("\nworth knowing:")
+        for fault in doubts:
+            typer.echo(f"  {fault.severity}: {fault}")
     typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
 
 
@@ -75,7 +84,9 @@ def _counts(items: tuple[object, ...]) -> str:
 @app.command()
 def run(
     plan: PlanPath,
-    out: Annotated[Path | None, typer.Option(help="Folder to make (default: reports/NAME of the plan; if it exists, NAME-2, ...).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make (default: reports/NAME of the plan; if it exists, NAME-2, ...).")
+    ] = None,
     engine: Annotated[str, typer.Option(help="How to compute the posterior.")] = "nuts",
     draws: Annotated[int, typer.Option(min=100, help="Draws per chain.")] = 2000,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed (default: the plan's).")] = None,
@@ -100,29 +111,44 @@ def run(
 
 @app.command()
 def effects(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A study table, a CSV file.")],
-    measure: Annotated[str, typer.Option(help="Effect measure: SMD, MD, OR, RR, RD or GEN.")] = "SMD",
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A study table: CSV, Excel or RevMan.")],
+    measure: Annotated[str, typer.Option(help="Effect measure, such as SMD, MD, OR, RR, RD or GEN.")] = "SMD",
     r: Annotated[str | None, typer.Option(help="Pre-post correlation where none is printed, or 'independent'.")] = None,
     change_scores: Annotated[
         str, typer.Option(help="Change-score effects among raw-score ones: refuse, convert or as_reported.")
     ] = "refuse",
+    sep: Annotated[str | None, typer.Option(help="Separator of a CSV file.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a CSV file.")] = ".",
+    encoding: Annotated[str, typer.Option(help="Encoding of a CSV file.")] = "utf-8",
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    r_script: Annotated[bool, typer.Option("--r-script", help="Print an R script that refits with metafor.")] = False,
 ) -> None:
     """Compute the effect sizes of a study table and print them as CSV."""
-    import csv
-
     from metastrata.evidence.effects import effect_sizes
     from metastrata.evidence.studies import read_studies
 
     try:
+        studies = read_studies(table, sep=sep, decimal=decimal, encoding=encoding, sheet=sheet, measure=measure)
         found = effect_sizes(
-            read_studies(table), measure, r=_correlation(r), change_scores=change_scores  # type: ignore[arg-type]
+            studies, measure, r=_correlation(r), change_scores=change_scores  # type: ignore[arg-type]
         )  # fmt: skip
     except MetastrataError as error:
         _stop(error)
+    if r_script:
+        from metastrata.reporting.rscript import r_script as script
+
+        typer.echo(script(found), nl=False)
+    else:
+        _print_csv(found.items)
+
+
+def _print_csv(items: Sequence[Effect]) -> None:
+    import csv
+
     names = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([getattr(item, name) for name in names] for item in found.items)
+    writer.writerows([getattr(item, name) for name in names] for item in items)
 
 
 def _correlation(text: str | None) -> float | str | None:
@@ -135,12 +161,15 @@ def _correlation(text: str | None) -> float | str | None:
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the analysis.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the analysis.")],
+    excel: Annotated[bool, typer.Option("--excel", help="The table as a workbook with drop-downs.")] = False,
+) -> None:
     """Write a plan and an empty study table to fill in."""
     from metastrata.reporting.starter import write_starter
 
     try:
-        for path in write_starter(name, Path()):
+        for path in write_starter(name, Path(), excel=excel):
             typer.echo(f"wrote {path}")
     except MetastrataError as error:
         _stop(error)

@@ -64,8 +64,11 @@ class Fault:
         Column name.
     study, endpoint : str
         Who is concerned; empty if unknown.
-    severity : {"refuse", "waiting", "warn", "note"}
-        "refuse" and "waiting" (a cell not yet extracted) stop the analysis.
+    severity : {"refuse", "waiting", "acknowledge", "warn", "note"}
+        "refuse", "waiting" (a cell not yet extracted) and "acknowledge" (until the plan says why it is right) stop
+        the analysis.
+    code : str
+        Which check found it, such as "F24"; empty for plain faults of reading.
     """
 
     message: str
@@ -74,11 +77,12 @@ class Fault:
     study: str = ""
     endpoint: str = ""
     severity: str = "refuse"
+    code: str = ""
 
     @property
     def stops(self) -> bool:
         """Whether the analysis must stop."""
-        return self.severity in ("refuse", "waiting")
+        return self.severity in ("refuse", "waiting", "acknowledge")
 
     @property
     def where(self) -> str:
@@ -105,10 +109,15 @@ class TableError(InputError):
         self.source = source
         self.faults = tuple(faults)
         waiting = [fault for fault in faults if fault.severity == "waiting"]
-        wrong = [fault for fault in faults if fault.severity != "waiting"]
+        asked = [fault for fault in faults if fault.severity == "acknowledge"]
+        wrong = [fault for fault in faults if fault.severity not in ("waiting", "acknowledge")]
         lines = []
         if wrong:
             lines += [f"{source}: {_count(wrong, 'fault')}", *(f"  {fault}" for fault in wrong)]
+        if asked:
+            lines += [f"{source}: {_count(asked, 'doubt')} to settle", *(f"  [{f.code}] {f}" for f in asked)]
+            lines.append("  Correct the row, or say in the plan why it is right: [[acknowledge]] with study, endpoint, "
+                         "code and reason.")  # fmt: skip
         if waiting:
             lines += [f"{source}: {_count(waiting, 'row')} waiting for extraction", *(f"  {f}" for f in waiting)]
             lines.append("  Nothing is analysed until these cells hold what the papers print.")

@@ -1,8 +1,6 @@
-"""Effect sizes: against metafor 5.0-1 (tests/reference/escalc), and by properties no formula may break."""
+"""Effect sizes: by hand, by properties no formula may break, and the registry of measures."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,59 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from metastrata.errors import InputError
 from metastrata.evidence import measures
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "escalc"
-
-
-def reference(name):
-    """Input and output of one call of escalc; the file names the call and the versions."""
-    content = json.loads((REFERENCE / f"{name}.json").read_text(encoding="utf-8"))
-    arrays = {key: np.array(value, dtype=float) for key, value in content["input"].items()}
-    return arrays, content["output"]
-
-
-def assert_same(estimate, output):
-    y, variance = estimate
-    assert_allclose(y, output["yi"], rtol=1e-10, atol=1e-14)
-    assert_allclose(variance, output["vi"], rtol=1e-10)
-
-
-@pytest.mark.parametrize("name", ["hand_twogroup__SMD", "normand1999__SMD"])
-def test_smd_equals_metafor(name):
-    data, output = reference(name)
-    arms = [data[key] for key in ("m1i", "sd1i", "n1i", "m2i", "sd2i", "n2i")]
-    assert_same(measures.smd(*arms), output)
-
-
-@pytest.mark.parametrize("name", ["hand_twogroup__MD", "normand1999__MD"])
-def test_md_equals_metafor(name):
-    data, output = reference(name)
-    arms = [data[key] for key in ("m1i", "sd1i", "n1i", "m2i", "sd2i", "n2i")]
-    assert_same(measures.md(*arms), output)
-
-
-def test_smd_from_d_equals_metafor():
-    data, output = reference("hand_di__SMD")
-    assert_same(measures.smd_from_d(data["di"], data["n1i"], data["n2i"]), output)
-
-
-def test_smcr_equals_metafor_where_group_1_is_after_and_sd1i_the_sd_before():
-    data, output = reference("hand_prepost__SMCR")
-    assert_same(measures.smcr(data["m1i"], data["m2i"], data["sd1i"], data["ni"], data["ri"]), output)
-
-
-def test_mc_equals_metafor():
-    data, output = reference("hand_prepost__MC")
-    assert_same(measures.mc(*(data[key] for key in ("m1i", "m2i", "sd1i", "sd2i", "ni", "ri"))), output)
-
-
-@pytest.mark.parametrize("table", ["bcg", "hand_2x2"])
-@pytest.mark.parametrize("measure", ["OR", "RR", "RD"])
-def test_counts_equal_metafor_with_half_added_only_where_a_cell_is_zero(table, measure):
-    data, output = reference(f"{table}__{measure}")
-    counts = data["ai"], data["ai"] + data["bi"], data["ci"], data["ci"] + data["di"]
-    assert_same(measures.COUNT_MEASURES[measure](*counts), output)
+from metastrata.evidence.columns import COLUMNS
 
 
 def test_a_zero_cell_by_hand():
@@ -128,3 +76,48 @@ def test_counting_those_without_the_event_turns_the_sign_of_the_log_odds_ratio(a
     assert_allclose(variance, same, rtol=1e-12)
     assert math.isfinite(y)
     assert variance > 0
+
+
+# The registry
+
+
+def test_every_measure_says_what_it_is():
+    for code, measure in measures.MEASURES.items():
+        assert measure.code == code
+        assert str(measure) == measure.name
+        assert measure.name
+        assert measure.scale
+        assert measure.columns
+        assert measure.variances[0] == "LS"
+
+
+def test_every_column_a_measure_wants_is_a_column():
+    wanted = {column for m in measures.MEASURES.values() for one in m.columns for column in one}
+    assert wanted <= set(COLUMNS)
+
+
+@pytest.mark.parametrize(("code", "value", "natural"), [("OR", math.log(2), 2), ("SMD", 0.3, 0.3), ("PLO", 0, 0.5)])
+def test_values_are_read_back(code, value, natural):
+    assert float(measures.MEASURES[code].natural(value)) == pytest.approx(natural)
+
+
+def test_a_variance_a_measure_does_not_have_is_told():
+    with pytest.raises(InputError, match="unknown variance of SMCRH 'UB': choose from LS, LS2"):
+        measures.smcrh(26, 22, 4, 5, 60, 0.7, variance="UB")
+    with pytest.raises(InputError, match="unknown variance 'SL': choose from LS, LS2, UB, AV, H0"):
+        measures.smd(1, 1, 9, 0, 1, 9, variance="SL")
+    with pytest.raises(InputError, match="unknown zero-cell rule 'only': choose from only0, if0all, all, none"):
+        measures.log_odds_ratio(1, 9, 0, 9, to="only")
+
+
+def test_the_unbiased_correlation_has_no_pole_where_it_is_zero():
+    assert measures.unbiased_r([0.0, 0.5], [4, 40])[0] == 0.0
+
+
+def test_vectors_of_the_formula_sheet():
+    paired = 12.4, 9.8, 3.1, 4.2, 15, 0.6
+    assert np.round(measures.smcc(*paired), 8).tolist() == [0.72081233, 0.08398568]
+    assert np.round(measures.romc(*paired), 8).tolist() == [0.23127497, 0.00784014]
+    assert np.round(measures.mc(*paired), 8).tolist() == [2.6, 0.77506667]
+    assert np.round(measures.smcr(12.4, 9.8, 3.1, 15, 0.6), 8).tolist() == [0.79282197, 0.07428556]
+    assert np.round(measures.smcrh(12.4, 9.8, 4.2, 3.1, 15, 0.6), 8).tolist() == [0.79282197, 0.10886177]

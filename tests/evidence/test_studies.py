@@ -44,10 +44,39 @@ def test_every_fault_of_a_table_is_told_at_once(write):
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        ("mean_before", "NR", "'NR' is not a number; leave the cell empty if the value is not reported"),
-        ("mean_before", "nan", "'nan' is not a number; leave the cell empty if the value is not reported"),
-        ("mean_before", "<0.001", "'<0.001' is not a number; leave the cell empty if the value is not reported"),
-        ("mean_before", '"12,2"', "'12,2' is not a number: write the decimal point as '.', not ','"),
+        (
+            "mean_before",
+            "NR",
+            "'NR' is not a number; leave the cell empty if the value is not reported (or declare it as a code: "
+            'missing = ["NR"])',
+        ),
+        (
+            "mean_before",
+            "nan",
+            "'nan' is not a number; leave the cell empty if the value is not reported (or declare it as a code: "
+            'missing = ["nan"])',
+        ),
+        (
+            "mean_before",
+            "12*",
+            "'12*' is a number with a mark: write the number alone, and what the mark means in the note",
+        ),
+        (
+            "mean_before",
+            "Table 2",
+            "'Table 2' is not a number; leave the cell empty if the value is not reported",
+        ),
+        ("mean_before", "12;3", "'12;3' is not a number: is the file separated by ';'? Then declare sep = \";\""),
+        (
+            "mean_before",
+            "<0.001",
+            "'<0.001' is a bound, not a number: put it in the note, and leave the cell empty or ask the authors",
+        ),
+        (
+            "mean_before",
+            '"12,2"',
+            "'12,2' is not a number: write the decimal point as '.', not ',' (or declare decimal = \",\")",
+        ),
         ("mean_before", "1e400", "'1e400' is too large to be a number"),
         ("sd_before", "0", "an SD of 0 means no variation between patients; usually a missing value or rounding"),
         ("sd_before", "-3.3", "'-3.3' is negative: a standard deviation cannot be"),
@@ -181,8 +210,12 @@ def test_blank_lines_count_as_rows_but_are_not_studies(write):
         (",,\nA,rct,e\n", "table.csv: the file is empty"),
         (HEAD, "table.csv: no data rows (0 rows after the header)"),
         (HEAD + ",,,,\n\n", "table.csv: no data rows (0 rows after the header)"),
-        ("study;design;endpoint\nA;rct;e\n", "only one column found and it contains ';': save it with commas"),
-        ("study\tdesign\tendpoint\nA\trct\te\n", "only one column found and it contains 'tab'"),
+        (
+            "study;design;endpoint\nA;rct;e\n",
+            "only one column found and it contains ';': declare sep = \";\" (in a plan: under [table])",
+        ),
+        ("study\tdesign\tendpoint\nA\trct\te\n", "only one column found and it contains 'tab': declare sep = \"tab\""),
+        ("study;design;endpoint;md\nA;rct;e;-1,5\n", 'it looks like a European CSV; declare sep = ";", decimal = ","'),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(write, text, message):

@@ -72,6 +72,7 @@ def test_no_rows():
         ([1, 2], [1, 1], "row, study"),
         ([[1, 2]], [[1, 1, 1]], "row, study"),
         ([[1, 2]], [[1, 0]], "positive"),
+        ([[1, 1e80]], [[1, 1]], "change the unit"),
         ([[1, math.inf]], [[1, 1]], "finite"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from metastrata.frequentist.likelihood import GRID, TOLERANCE, likelihood_tau2, score_grid
 from metastrata.frequentist.moments import Samples, log_likelihood, moments
+from metastrata.frequentist.pooling import pool
 
 FOLDER = Path(__file__).parents[1] / "reference" / "metafor" / "rma_uni"
 WITH_GRID = sorted(path for path in FOLDER.glob("*.json") if "loglik_grid" in json.loads(path.read_text()))
@@ -124,3 +126,29 @@ def test_the_grid_covers_every_maximum():
         m = moments(samples, factor * grid[:, -1])
         assert (m.q2 <= m.trace).all()
         assert (m.q2 <= m.weight.sum(-1)).all()
+
+
+def exact_score(y, variance, tau2):
+    """``y'PPy - tr P`` with fractions."""
+    values, w = [Fraction(v) for v in y], [1 / (Fraction(v) + tau2) for v in variance]
+    total = sum(w)
+    mean = sum(a * b for a, b in zip(w, values, strict=True)) / total
+    squares = sum((a * (b - mean)) ** 2 for a, b in zip(w, values, strict=True))
+    return squares - total + sum(a * a for a in w) / total
+
+
+def test_exact_arithmetic_with_wildly_unequal_variances():
+    """Variances over 16 powers of ten, where sums lose all digits to the largest weight unless care is taken."""
+    rng = np.random.default_rng(6)
+    interior = 0
+    for _ in range(40):
+        variance = 10 ** rng.uniform(-8, 8, 5)
+        y = rng.normal(0, np.sqrt(variance + 10 ** rng.uniform(-4, 4)))
+        tau2 = Fraction(pool(y, variance).tau2)
+        if tau2 > 0:
+            interior += 1
+            assert exact_score(y, variance, tau2 * Fraction(999_999_999, 10**9)) > 0
+            assert exact_score(y, variance, tau2 * Fraction(1_000_000_001, 10**9)) < 0
+        else:
+            assert exact_score(y, variance, Fraction(0)) < 0
+    assert interior > 20

@@ -139,6 +139,20 @@ def test_two_step_dersimonian_laird_by_hand():
     assert pool(*floats, "DL2").tau2 == pytest.approx(77 / 58, rel=1e-14)
 
 
+def test_one_study_that_outweighs_all_others():
+    """The weights differ by 24 powers of ten; in fractions, tau2 is the same."""
+    y, variance = [3.0, 0.0, 1.5], [1e12, 1e-12, 1.0]
+    w = [1 / Fraction(v) for v in variance]
+    mean = sum(a * Fraction(b) for a, b in zip(w, y, strict=True)) / sum(w)
+    q = sum(a * (Fraction(b) - mean) ** 2 for a, b in zip(w, y, strict=True))
+    exact = (q - 2) / (sum(w) - sum(a * a for a in w) / sum(w))
+    assert pool(y, variance, "DL").tau2 == pytest.approx(float(exact), rel=1e-12)
+    for method in ("REML", "ML", "PM", "PMM", "DL2", "HE", "HS", "SJ"):
+        result = pool(y, variance, method)
+        assert math.isfinite(result.tau2), method
+        assert result.weights.argmax() == 1, method
+
+
 def test_two_step_stands_between_one_step_and_paule_mandel():
     data = reference(BCG)["input"]
     one, two, limit = (pool(data["yi"], data["vi"], m).tau2 for m in ("DL", "DL2", "PM"))
@@ -209,6 +223,8 @@ def test_failure_to_converge_is_told(monkeypatch):
         ([1, 2], [1], {}, "shape"),
         ([1, math.nan], [1, 1], {}, "study 2: y = nan"),
         ([1, 2], [1, 0], {}, "study 2: .*variance = 0"),
+        ([1e80, 2e80], [1, 1], {}, "change the unit"),
+        ([1, 2], [1e-80, 1], {}, "change the unit"),
         ([1, 2], [1, 1], {"method": "RELM"}, "did you mean 'REML'"),
         ([1, 2], [1, 1], {"interval": "HKS"}, "did you mean 'HKSJ'"),
         ([1, 2], [1, 1], {"prediction": "rily"}, "did you mean 'riley'"),

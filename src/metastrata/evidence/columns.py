@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -22,11 +21,23 @@ class Column:
     choices: tuple[str, ...] = ()
 
 
+# What may stand in place of the mean and SD of an arm, or of one occasion: se_treated, q1_before, ...
+ARM_NAMES = ("treated", "control", "before", "after", "change")
+PRINTED_OF_AN_ARM: dict[str, Kind] = {
+    "se": "se",
+    "ci_lower": "number",
+    "ci_upper": "number",
+    "median": "number",
+    "q1": "number",
+    "q3": "number",
+    "min": "number",
+    "max": "number",
+}
 COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
         Column("study", "text", ("slab", "studlab")),
-        Column("design", "text"),
+        Column("design", "text", ("subgroup",)),
         Column("endpoint", "text", ("outcome",)),
         Column("include", "text"),
         Column("unit", "text"),
@@ -47,14 +58,27 @@ COLUMNS: dict[str, Column] = {
         Column("sd_before", "sd"),
         Column("mean_after", "number"),
         Column("sd_after", "sd"),
+        Column("mean_change", "number"),
         Column("sd_change", "sd"),
         Column("r", "correlation", ("ri",)),
+        # two groups, before and after: the means and SDs before; those after are mean_treated, mean_control
+        Column("mean_before_treated", "number"),
+        Column("sd_before_treated", "sd"),
+        Column("mean_before_control", "number"),
+        Column("sd_before_control", "sd"),
+        # what stands in place of a mean and an SD
+        *(Column(f"{what}_{of}", kind) for of in ARM_NAMES for what, kind in PRINTED_OF_AN_ARM.items()),
+        Column("median_age", "text"),  # a moderator, and not median_after misspelt
         # counts
-        Column("events_treated", "count", ("ai", "event.e")),
-        Column("events_control", "count", ("event.c", "ci")),
+        Column("events_treated", "count", ("ai", "x1i", "event.e")),
+        Column("events_control", "count", ("event.c", "x2i", "ci")),
+        Column("time_treated", "number", ("t1i", "time.e")),
+        Column("time_control", "number", ("t2i", "time.c")),
+        Column("events", "count", ("xi", "event")),
         # an effect as printed
         Column("md", "number"),
         Column("smd", "number"),
+        Column("smd_type", "choice", choices=("g", "d")),
         Column("y", "number", ("yi", "TE")),
         Column("se", "se", ("sei", "seTE")),
         Column("variance", "se", ("vi",)),
@@ -63,13 +87,22 @@ COLUMNS: dict[str, Column] = {
         Column("ci_level", "level"),
         Column("ci_distribution", "choice", choices=("z", "t")),
         Column("t", "number"),
+        Column("f_value", "number"),
         Column("p_value", "probability"),
+        Column("direction", "choice", choices=("higher", "lower")),
+        # what the checks ask
+        Column("overlap", "text"),
+        Column("shared_control", "text"),
+        Column("whole_numbers", "choice", choices=("yes", "no")),
+        Column("scale_min", "number"),
+        Column("scale_max", "number"),
         # where it comes from
         Column("source", "text"),
         Column("note", "text"),
     )
 }
 ALIASES: dict[str, str] = {alias: column.name for column in COLUMNS.values() for alias in column.aliases}
+LARGEST = 1e50  # beyond it, or below its inverse, a cell is no measurement, and its powers are no longer numbers
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # What word processors and PDF put where a minus, or a space, should be.
 _TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\ufeff": ""})
@@ -80,7 +113,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_TYPOGRAPHY).strip()
 
 
-def read_cell(column: Column, text: str) -> Cell:
+def read_cell(column: Column, text: str, decimal: str = ".") -> Cell:
     """Read one cell.
 
     Parameters
@@ -89,6 +122,8 @@ def read_cell(column: Column, text: str) -> Cell:
         What the cell must hold.
     text : str
         The cell as written. An empty cell is None.
+    decimal : {".", ","}
+        The decimal mark of numbers.
 
     Raises
     ------
@@ -105,11 +140,17 @@ def read_cell(column: Column, text: str) -> Cell:
         if value.casefold() not in column.choices:
             raise ValueError(f"'{text.strip()}' is not one of: {', '.join(column.choices)}")
         return value.casefold()
+    if decimal == ",":
+        if "." in value:
+            raise ValueError(f"'{text.strip()}' has a point, but the decimal mark is declared to be ','")
+        value = value.replace(",", ".")
     if not _NUMBER.fullmatch(value):
         raise ValueError(_not_a_number(text.strip()))
     number = float(value)
-    if not math.isfinite(number):
+    if not abs(number) < LARGEST:
         raise ValueError(f"'{text.strip()}' is too large to be a number")
+    if number and abs(number) < 1 / LARGEST:
+        raise ValueError(f"'{text.strip()}' is too small to be anything but a slip")
     complaint = _out_of_range(column, number, text.strip())
     if complaint:
         raise ValueError(complaint)
@@ -117,9 +158,18 @@ def read_cell(column: Column, text: str) -> Cell:
 
 
 def _not_a_number(text: str) -> str:
-    if re.fullmatch(r"[+-]?\d+,\d+", text):
-        return f"'{text}' is not a number: write the decimal point as '.', not ','"
-    return f"'{text}' is not a number; leave the cell empty if the value is not reported"
+    value = clean(text)
+    if re.fullmatch(r"[+-]?\d+,\d+", value):
+        return f"'{text}' is not a number: write the decimal point as '.', not ',' (or declare decimal = \",\")"
+    if re.fullmatch(r"[+-]?\d+(,\d+)?;.*", value):
+        return f"'{text}' is not a number: is the file separated by ';'? Then declare sep = \";\""
+    if value[0] in "<>\u2264\u2265" and _NUMBER.fullmatch(value[1:].strip()):
+        return f"'{text}' is a bound, not a number: put it in the note, and leave the cell empty or ask the authors"
+    if re.fullmatch(rf"({_NUMBER.pattern})\s*[*\u2020\u2021\u00a7a-d%]+", value):
+        return f"'{text}' is a number with a mark: write the number alone, and what the mark means in the note"
+    code = len(value) <= 15 and not any(character.isdigit() for character in value)
+    declare = f' (or declare it as a code: missing = ["{text}"])' if code else ""
+    return f"'{text}' is not a number; leave the cell empty if the value is not reported{declare}"
 
 
 def _out_of_range(column: Column, number: float, text: str) -> str:

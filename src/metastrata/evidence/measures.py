@@ -1,150 +1,157 @@
-"""Effect sizes from what a paper prints: one function per measure, arrays in, (y, variance) out.
+"""The effect measures: what each is called, on what scale, what a table must hold, how it is read back.
 
-Notation: group 1 is treated (or after), group 2 is control (or before). Formulas as in metafor's ``escalc``
-(Viechtbauer 2010, J Stat Softw 36(3)); numbers pinned to metafor 5.0-1 in ``tests/reference``.
+The formulas stand in ``measures_two_groups``, ``measures_paired`` and ``measures_counts`` and can all be had from
+here: one function per measure, arrays in, (y, variance) out, pinned to metafor 5.0-1 in ``tests/reference/escalc``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Estimate = tuple[Floats, Floats]
+from metastrata.evidence.measures_counts import (
+    OR_VARIANCES,
+    PLO_VARIANCES,
+    RD_VARIANCES,
+    log_odds_ratio,
+    log_rate_ratio,
+    log_risk_ratio,
+    logit_proportion,
+    peto_odds_ratio,
+    risk_difference,
+)
+from metastrata.evidence.measures_paired import (
+    PPC_VARIANCES,
+    SMCC_VARIANCES,
+    difference_of_changes,
+    mc,
+    ppc2,
+    romc,
+    sd_of_change,
+    smcc,
+    smcc_from_d,
+    smcr,
+    smcrh,
+    smcrp,
+)
+from metastrata.evidence.measures_tools import Estimate, Floats, arrays, hedges_j, pooled_sd, unbiased_r
+from metastrata.evidence.measures_two_groups import (
+    MD_VARIANCES,
+    ROM_VARIANCES,
+    SMD_VARIANCES,
+    SMDH_VARIANCES,
+    md,
+    rom,
+    smd,
+    smd1,
+    smd_from_d,
+    smdh,
+)
+
+__all__ = [
+    "COUNT_MEASURES", "MEASURES", "STANDARDISED", "Estimate", "Floats", "Measure", "arrays", "difference_of_changes",
+    "hedges_j", "log_odds_ratio", "log_rate_ratio", "log_risk_ratio", "logit_proportion", "mc", "md",
+    "peto_odds_ratio", "pooled_sd", "ppc2", "risk_difference", "rom", "romc", "sd_of_change", "smcc", "smcc_from_d",
+    "smcr", "smcrh", "smcrp", "smd", "smd1", "smd_from_d", "smdh", "unbiased_r",
+]  # fmt: skip
+
+Design = Literal["two arms", "before and after", "two arms, before and after", "one group", "any"]
+Back = Literal["identity", "exp", "expit"]
+_ARMS = ("n_treated", "mean_treated", "sd_treated", "n_control", "mean_control", "sd_control")
+_PAIRED = ("n", "mean_before", "sd_before", "mean_after", "r")
+_EVENTS = ("events_treated", "n_treated", "events_control", "n_control")
+_BASELINES = ("mean_before_treated", "sd_before_treated", "mean_before_control", "sd_before_control")
 
 
-def _arrays(*values: ArrayLike) -> list[Floats]:
-    return [np.asarray(value, dtype=float) for value in values]
+@dataclass(frozen=True)
+class Measure:
+    """An effect measure.
 
-
-def hedges_j(df: ArrayLike) -> Floats:
-    """Small-sample factor J, exact (Hedges 1981, eq. 6e).
-
-    Parameters
+    Attributes
     ----------
-    df : array_like
-        Degrees of freedom of the standard deviation, > 1.
-
-    Returns
-    -------
-    ndarray
-        ``Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2))``.
-
-    Examples
-    --------
-    >>> round(float(hedges_j(16)), 6)
-    0.952254
-    """
-    from scipy.special import gammaln
-
-    (m,) = _arrays(df)
-    return np.asarray(np.exp(gammaln(m / 2) - np.log(np.sqrt(m / 2)) - gammaln((m - 1) / 2)))
-
-
-def pooled_sd(sd1: ArrayLike, n1: ArrayLike, sd2: ArrayLike, n2: ArrayLike) -> Floats:
-    """Pooled standard deviation of two groups."""
-    s1, a, s2, b = _arrays(sd1, n1, sd2, n2)
-    return np.asarray(np.sqrt(((a - 1) * s1**2 + (b - 1) * s2**2) / (a + b - 2)))
-
-
-def smd_from_d(d: ArrayLike, n1: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Hedges' g and its large-sample variance from Cohen's d of two groups (Hedges 1982, eq. 8; metafor "LS")."""
-    d, a, b = _arrays(d, n1, n2)
-    g = hedges_j(a + b - 2) * d
-    return g, 1 / a + 1 / b + g**2 / (2 * (a + b))
-
-
-def smd(m1: ArrayLike, sd1: ArrayLike, n1: ArrayLike, m2: ArrayLike, sd2: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Standardised mean difference of two groups, Hedges' g (metafor "SMD").
-
-    Returns
-    -------
-    y, variance : ndarray
-        In standard deviations; the large-sample variance ``1/n1 + 1/n2 + g^2 / (2 (n1 + n2))``.
+    code : str
+        What a plan calls it; metafor's name where it has one.
+    name : str
+        In words.
+    scale : str
+        What its values are in.
+    columns : tuple of tuple of str
+        What a row must hold: any one of these sets of columns.
+    back : {"identity", "exp", "expit"}
+        How a value is read back: as it is, as a ratio, or as a proportion.
+    designs : tuple of str
+        The designs it is for.
+    variances : tuple of str
+        Types of variance it has, the default first.
+    null : float
+        The value of no effect on the scale read back; NaN where there is none.
 
     Examples
     --------
-    >>> y, variance = smd(12.4, 3.1, 15, 9.8, 4.2, 15)
-    >>> round(float(y), 8), round(float(variance), 8)
-    (0.68531089, 0.14116085)
+    >>> MEASURES["OR"].name, round(float(MEASURES["OR"].natural(-0.6931)), 2)
+    ('log odds ratio', 0.5)
     """
-    x1, x2 = _arrays(m1, m2)
-    return smd_from_d((x1 - x2) / pooled_sd(sd1, n1, sd2, n2), n1, n2)
+
+    code: str
+    name: str
+    scale: str
+    columns: tuple[tuple[str, ...], ...]
+    back: Back = "identity"
+    designs: tuple[Design, ...] = ("two arms",)
+    variances: tuple[str, ...] = ("LS",)
+    null: float = 0.0
+
+    def natural(self, values: ArrayLike) -> Floats:
+        """The values read back: a log ratio as a ratio, a logit as a proportion."""
+        (x,) = arrays(values)
+        if self.back == "exp":
+            return np.asarray(np.exp(x))
+        return np.asarray(1 / (1 + np.exp(-x))) if self.back == "expit" else x
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def smcr(m_after: ArrayLike, m_before: ArrayLike, sd_before: ArrayLike, n: ArrayLike, r: ArrayLike) -> Estimate:
-    """Standardised mean change with raw-score standardisation, by the SD before (Becker 1988, eq. 13).
-
-    Parameters
-    ----------
-    r : array_like
-        Pre-post correlation; it enters the variance only.
-
-    Returns
-    -------
-    y, variance : ndarray
-        ``g = J(n-1) (after - before) / sd_before`` and ``2 (1 - r) / n + g^2 / (2 n)``.
-
-    Examples
-    --------
-    >>> y, variance = smcr(38.5, 30.6, 15.0, 20, 0.47)
-    >>> round(float(y), 4), round(float(variance), 4)
-    (0.5056, 0.0594)
-    """
-    after, before, s, k, rho = _arrays(m_after, m_before, sd_before, n, r)
-    g = hedges_j(k - 1) * (after - before) / s
-    return g, 2 * (1 - rho) / k + g**2 / (2 * k)
-
-
-def md(m1: ArrayLike, sd1: ArrayLike, n1: ArrayLike, m2: ArrayLike, sd2: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Mean difference of two groups, in the unit of the endpoint (metafor "MD")."""
-    x1, s1, a, x2, s2, b = _arrays(m1, sd1, n1, m2, sd2, n2)
-    return x1 - x2, s1**2 / a + s2**2 / b
-
-
-def mc(
-    m_after: ArrayLike, m_before: ArrayLike, sd_after: ArrayLike, sd_before: ArrayLike, n: ArrayLike, r: ArrayLike
-) -> Estimate:
-    """Mean change of one group, in the unit of the endpoint (metafor "MC")."""
-    after, before, s1, s0, k, rho = _arrays(m_after, m_before, sd_after, sd_before, n, r)
-    return after - before, (s1**2 + s0**2 - 2 * rho * s1 * s0) / k
-
-
-def _cells(events1: ArrayLike, n1: ArrayLike, events2: ArrayLike, n2: ArrayLike) -> list[Floats]:
-    """The four cells of a 2x2 table, 1/2 added to all four where one is 0 (metafor: add=1/2, to="only0")."""
-    a, m, c, k = _arrays(events1, n1, events2, n2)
-    cells = [a, m - a, c, k - c]
-    zero = np.any([cell == 0 for cell in cells], axis=0)
-    return [cell + 0.5 * zero for cell in cells]
-
-
-def log_odds_ratio(events1: ArrayLike, n1: ArrayLike, events2: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Log odds ratio; 1/2 is added to the four cells of a table with a zero (metafor "OR")."""
-    a, b, c, d = _cells(events1, n1, events2, n2)
-    return np.log(a * d / (b * c)), 1 / a + 1 / b + 1 / c + 1 / d
-
-
-def log_risk_ratio(events1: ArrayLike, n1: ArrayLike, events2: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Log risk ratio; 1/2 is added to the four cells of a table with a zero (metafor "RR")."""
-    a, b, c, d = _cells(events1, n1, events2, n2)
-    return np.log(a / (a + b)) - np.log(c / (c + d)), 1 / a - 1 / (a + b) + 1 / c - 1 / (c + d)
-
-
-def risk_difference(events1: ArrayLike, n1: ArrayLike, events2: ArrayLike, n2: ArrayLike) -> Estimate:
-    """Risk difference; 1/2 is added to the four cells of a table with a zero (metafor "RD")."""
-    a, b, c, d = _cells(events1, n1, events2, n2)
-    p, q = a / (a + b), c / (c + d)
-    return p - q, p * (1 - p) / (a + b) + q * (1 - q) / (c + d)
-
-
-MEASURES: dict[str, str] = {
-    "SMD": "standardised mean difference",
-    "MD": "mean difference",
-    "OR": "log odds ratio",
-    "RR": "log risk ratio",
-    "RD": "risk difference",
-    "GEN": "effect as reported",
+_SD, _UNIT, _LOG = "standard deviations", "the unit of the endpoint", "logarithm of a ratio"
+_BOTH: tuple[Design, ...] = ("two arms", "before and after")
+_ALL = (
+    Measure("SMD", "standardised mean difference", _SD, (_ARMS, _PAIRED, ("smd", "se")), designs=_BOTH,
+            variances=SMD_VARIANCES),
+    Measure("MD", "mean difference", _UNIT, (_ARMS, _PAIRED, ("md", "se")), designs=_BOTH, variances=MD_VARIANCES),
+    Measure("OR", "log odds ratio", _LOG, (_EVENTS, ("y", "se")), "exp", variances=OR_VARIANCES, null=1.0),
+    Measure("RR", "log risk ratio", _LOG, (_EVENTS, ("y", "se")), "exp", variances=OR_VARIANCES, null=1.0),
+    Measure("RD", "risk difference", "difference of two risks", (_EVENTS, ("y", "se")), variances=RD_VARIANCES),
+    Measure("GEN", "effect as reported", "as given", (("y", "se"),), designs=("any",)),
+    Measure("SMDH", "standardised mean difference without equal SDs", _SD, (_ARMS, _PAIRED), designs=_BOTH,
+            variances=SMDH_VARIANCES),
+    Measure("SMD1", "mean difference in SDs of the control group (Glass)", _SD, (_ARMS, _PAIRED), designs=_BOTH,
+            variances=SMD_VARIANCES),
+    Measure("SMCC", "mean change in SDs of the change", _SD, (_PAIRED, ("n", "mean_change", "sd_change")),
+            designs=("before and after",), variances=SMCC_VARIANCES),
+    Measure("PPC2", "difference of the changes of two arms in SDs before (Morris)", _SD,
+            ((*_ARMS, *_BASELINES, "r"), _PAIRED), designs=("two arms, before and after", "before and after"),
+            variances=PPC_VARIANCES),
+    Measure("SMCRD", "difference of the standardised mean changes of two arms (Becker)", _SD,
+            ((*_ARMS, *_BASELINES, "r"), _PAIRED), designs=("two arms, before and after", "before and after"),
+            variances=SMCC_VARIANCES),
+    Measure("ROM", "log ratio of means", _LOG, (_ARMS, _PAIRED, ("y", "se")), "exp", _BOTH, ROM_VARIANCES, 1.0),
+    Measure("PETO", "log odds ratio by Peto's method", _LOG, (_EVENTS, ("y", "se")), "exp", null=1.0),
+    Measure("IRR", "log ratio of incidence rates", _LOG,
+            (("events_treated", "time_treated", "events_control", "time_control"), ("y", "se")), "exp", null=1.0),
+    Measure("PLO", "log odds of a proportion", "logarithm of odds", (("events", "n"), ("y", "se")), "expit",
+            ("one group",), PLO_VARIANCES, float("nan")),
+)  # fmt: skip
+MEASURES: dict[str, Measure] = {measure.code: measure for measure in _ALL}
+STANDARDISED = tuple(measure.code for measure in _ALL if measure.scale == _SD)
+COUNT_MEASURES: dict[str, Callable[..., Estimate]] = {
+    "OR": log_odds_ratio,
+    "RR": log_risk_ratio,
+    "RD": risk_difference,
+    "PETO": peto_odds_ratio,
+    "IRR": log_rate_ratio,
+    "PLO": logit_proportion,
 }
-COUNT_MEASURES: dict[str, Any] = {"OR": log_odds_ratio, "RR": log_risk_ratio, "RD": risk_difference}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metastrata.errors import Fault, InputError, TableError, nearest
-from metastrata.evidence.columns import ALIASES, COLUMNS, Cell, clean, read_cell
+from metastrata.errors import Fault, InputError, TableError
+from metastrata.evidence.columns import COLUMNS, Cell, clean, read_cell
+from metastrata.evidence.headers import column_name, read_header
+from metastrata.evidence.tables import TableChoices, read_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,8 @@ class Studies:
         The rows as read.
     unknown : tuple of str
         Columns metastrata has no use for; kept as text (moderators, quality items).
+    notes : tuple of Fault
+        What was put right while reading (typographic signs, codes for missing values), and what is worth knowing.
     """
 
     source: str
@@ -91,14 +93,39 @@ class Studies:
         return pd.DataFrame([{"row": row.number, **row.cells} for row in self.rows])
 
 
-def read_studies(path: str | Path) -> Studies:
-    """Read a study table from a CSV file.
+def read_studies(
+    path: str | Path,
+    *,
+    sep: str | None = None,
+    decimal: str = ".",
+    encoding: str = "utf-8",
+    sheet: str | None = None,
+    missing: Sequence[str] = (),
+    measure: str | None = None,
+    outcomes: Sequence[str] | None = None,
+) -> Studies:
+    """Read a study table.
 
     Parameters
     ----------
     path : str or Path
-        A UTF-8 CSV file, comma-separated, with a decimal point. Columns ``study``, ``design`` and ``endpoint`` and
-        what the papers print (see ``data/README.md``); metafor's names are recognised.
+        A CSV or TSV file, an Excel workbook (``.xlsx``), a Cochrane data package (``.zip``) or a RevMan 5 file
+        (``.rm5``). Columns ``study``, ``design`` and ``endpoint`` and what the papers print (see ``data/README.md``);
+        names of metafor and meta are recognised.
+    sep : {",", ";", "tab", "|"}, optional
+        What stands between the cells of a text file; by default a comma, or a tab in a ``.tsv``.
+    decimal : {".", ","}
+        The decimal mark.
+    encoding : str
+        Of a text file.
+    sheet : str, optional
+        Sheet of a workbook; needed if there are several.
+    missing : sequence of str
+        Codes that stand for "not reported" in columns of numbers, such as "NR".
+    measure : str, optional
+        Effect measure wanted of a RevMan file: outcomes that cannot give it are refused.
+    outcomes : sequence of str, optional
+        Outcomes wanted of a RevMan file, such as "1.2"; by default all that can be used.
 
     Returns
     -------
@@ -114,13 +141,16 @@ def read_studies(path: str | Path) -> Studies:
     >>> len(read_studies("data/crins2014.csv"))
     6
     """
-    studies, faults = load_studies(path)
+    wanted = None if outcomes is None else tuple(outcomes)
+    studies, faults = load_studies(
+        path, TableChoices(sep, decimal, encoding, sheet, tuple(missing), measure, wanted)
+    )  # fmt: skip
     if faults:
         raise TableError(studies.source, faults)
     return studies
 
 
-def load_studies(path: str | Path) -> tuple[Studies, list[Fault]]:
+def load_studies(path: str | Path, choices: TableChoices | None = None) -> tuple[Studies, list[Fault]]:
     """Read a study table and return it with the faults found, so that later checks can add theirs.
 
     Raises
@@ -128,16 +158,10 @@ def load_studies(path: str | Path) -> tuple[Studies, list[Fault]]:
     InputError
         If the file cannot be read as a table at all.
     """
-    path = Path(path)
-    records = _records(path)
-    if not records or not any(clean(name) for name in records[0]):
-        raise InputError(f"{path.name}: the file is empty")
-    header = [clean(name) for name in records[0]]
-    _refuse_european(path.name, records[0])
-    body = [(i, r) for i, r in enumerate(records[1:], start=2) if any(clean(cell) for cell in r)]
-    if not body:
-        raise InputError(f"{path.name}: no data rows (0 rows after the header)")
-    return _build(path.name, header, body, REQUIRED)
+    choices = choices or TableChoices()
+    grid = read_grid(Path(path), choices)
+    studies, faults = _build(grid.source, [clean(name) for name in grid.header], grid.body, REQUIRED, choices)
+    return replace(studies, notes=(*grid.notes, *studies.notes)), [*grid.faults, *faults]
 
 
 def studies_from_frame(frame: pd.DataFrame) -> tuple[Studies, list[Fault]]:
@@ -149,10 +173,10 @@ def studies_from_frame(frame: pd.DataFrame) -> tuple[Studies, list[Fault]]:
     ]
     if not body:
         raise InputError("table: no data rows")
-    if "study" not in (_column_name(name, header) for name in header):
+    if "study" not in (column_name(name, header) for name in header):
         header = ["study", *header]
         body = [(i, [f"study {i - 1}", *cells]) for i, cells in body]
-    return _build("table", header, body, ())
+    return _build("table", header, body, (), TableChoices())
 
 
 def _as_text(value: object) -> str:
@@ -163,105 +187,86 @@ def _is_missing(value: Any) -> bool:
     return value is None or str(value) in ("<NA>", "NaT") or bool(value != value)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        near = nearest(path.name, (p.name for p in path.parent.glob("*.csv"))) if path.parent.is_dir() else ""
-        raise InputError(f"no study table at {path}{near}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{path.name} is not UTF-8 (byte 0x{data[error.start]:02X}, row {row}): save it as 'CSV UTF-8'"
-        ) from None
-
-
-def _records(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, cells as text; strict, because an open quote would swallow the rows after it."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    records: list[list[str]] = []
-    try:
-        records.extend(reader)
-    except csv.Error as error:
-        raise InputError(
-            f"{path.name}, row {len(records) + 1}: a quote is not closed, or stands inside a cell ({error}): write "
-            'text that holds a comma or a quote between quotes, and a quote in it twice ("")'
-        ) from None
-    return records
-
-
-def _refuse_european(source: str, header: Sequence[str]) -> None:
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        mark = ";" if ";" in header[0] else "tab"
-        raise InputError(f"{source}: only one column found and it contains '{mark}': save it with commas between cells")
-
-
 def _build(
-    source: str, header: Sequence[str], body: Iterable[tuple[int, Sequence[str]]], required: Sequence[str]
+    source: str,
+    header: Sequence[str],
+    body: Iterable[tuple[int, Sequence[str]]],
+    required: Sequence[str],
+    choices: TableChoices,
 ) -> tuple[Studies, list[Fault]]:
-    faults: list[Fault] = []
-    names = [_column_name(name, header) for name in header]
-    faults += [Fault(f"column '{n}' stands twice", 1, n) for n in dict.fromkeys(names) if n and names.count(n) > 1]
-    for i, name in enumerate(names):
-        meant = _misspelt(name, names)
-        if meant:
-            advice = f"did you mean '{meant}'? If not, give it a name less alike"
-            faults.append(Fault(f"column '{name}' is not known; {advice}", 1, name))
-            names[i] = meant  # so that the checks that follow look at its values
-    others = [name for name in names if name and name not in COLUMNS]
-    for name in required:
-        if name not in names:
-            found = ", ".join(name for name in header if name)
-            faults.append(Fault(f"column '{name}' is missing{nearest(name, others)} (found: {found})", 1, name))
-    rows = [_read_row(number, names, cells, faults) for number, cells in body]
-    return Studies(source, tuple(rows), tuple(others)), faults
+    names, faults, notes = read_header(header, required)
+    reader = _Reader(tuple(names), choices.decimal, {clean(code).casefold() for code in choices.missing}, faults, notes)
+    rows = [reader.row(number, cells) for number, cells in body]
+    notes += [Fault(f"'{code}' was read as missing, {n} x", severity="note") for code, n in reader.codes.items()]
+    others = tuple(name for name in names if name and name not in COLUMNS)
+    return Studies(source, tuple(rows), others, tuple(notes)), [*faults, *_endpoint_spellings(rows)]
 
 
-def _misspelt(name: str, names: Sequence[str]) -> str:
-    """The column meant by a name that is nearly one of ours: passed over in silence, its values would be lost."""
-    if not name or name in COLUMNS:
-        return ""
-    match = difflib.get_close_matches(name.casefold(), [c for c in COLUMNS if c not in names], n=1, cutoff=0.8)
-    return match[0] if match else ""
+@dataclass
+class _Reader:
+    """Reads rows one by one and collects what is found on the way."""
+
+    names: tuple[str, ...]
+    decimal: str
+    missing: Collection[str]
+    faults: list[Fault]
+    notes: list[Fault]
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def row(self, number: int, texts: Sequence[str]) -> Row:
+        names = self.names
+        study = clean(texts[names.index("study")]) if "study" in names and len(texts) > names.index("study") else ""
+        extra = [clean(text) for text in texts[len(names) :] if clean(text)]
+        if extra:
+            message = f"more cells than columns (first extra cell: '{extra[0]}'): a comma in a text cell needs "
+            self.faults.append(Fault(message + 'quotes "..." around the cell', number, None, study))
+        cells = {name: self.cell(name, text, number, study) for name, text in zip(names, texts, strict=False) if name}
+        row = Row(number, cells)
+        for name in REQUIRED:
+            if name in names and not row.text(name):
+                self.faults.append(row.fault(f"the {name} has no name", name))
+        self.faults += _check_include(row)
+        return row
+
+    def cell(self, name: str, text: str, number: int, study: str) -> Cell:
+        if name not in COLUMNS:
+            return text.strip() or None
+        if self.missing and COLUMNS[name].kind != "text" and (code := clean(text)).casefold() in self.missing:
+            self.codes[code] = self.codes.get(code, 0) + 1
+            return None
+        try:
+            value = read_cell(COLUMNS[name], text, self.decimal)
+        except ValueError as error:
+            self.faults.append(Fault(str(error), number, name, study))
+            return None
+        self.notes += _put_right(name, text, value, number, study)
+        return value
 
 
-def _column_name(name: str, header: Sequence[str]) -> str:
-    """Our name for a column: its own, or the one metafor's name stands for."""
-    folded = name.casefold()
-    if folded in COLUMNS:
-        return folded
-    if name == "ci" and "ai" not in header:
-        return name  # beside ai, metafor's ci is a count; alone it is more likely a confidence interval
-    alias = ALIASES.get(name, "")
-    return alias if alias and alias not in header else name
+def _put_right(name: str, text: str, value: Cell, number: int, study: str) -> list[Fault]:
+    """What was put right in a cell: a typographic minus or space in a number, the Unicode form of a name."""
+    if text.isascii() or value is None:
+        return []
+    if isinstance(value, float):
+        what = f"'{text.strip()}' has a typographic minus sign or space: read as {value:g}"
+    elif COLUMNS[name].kind == "text" and not unicodedata.is_normalized("NFC", text):
+        what = f"'{value}' was written with separate accents: stored in the usual form (NFC)"
+    else:
+        return []
+    return [Fault(what, number, name, study, severity="note")]
 
 
-def _read_row(number: int, names: Sequence[str], texts: Sequence[str], faults: list[Fault]) -> Row:
-    study = clean(texts[names.index("study")]) if "study" in names and len(texts) > names.index("study") else ""
-    extra = [clean(text) for text in texts[len(names) :] if clean(text)]
-    if extra:
-        faults.append(Fault(f"more cells than columns (first extra cell: '{extra[0]}'): a comma in a text cell "
-                            'needs quotes "..." around the cell', number, None, study))  # fmt: skip
-    cells: dict[str, Cell] = {}
-    for name, text in zip(names, texts, strict=False):
-        if name in COLUMNS:
-            try:
-                cells[name] = read_cell(COLUMNS[name], text)
-            except ValueError as error:
-                faults.append(Fault(str(error), number, name, study))
-                cells[name] = None
-        elif name:
-            cells[name] = text.strip() or None
-    row = Row(number, cells)
-    for name in ("study", "design", "endpoint"):
-        if name in names and not row.text(name):
-            faults.append(row.fault(f"the {name} has no name", name))
-    faults += _check_include(row)
-    return row
+def _endpoint_spellings(rows: Sequence[Row]) -> list[Fault]:
+    """One endpoint written in two ways would be two endpoints."""
+    first: dict[str, tuple[str, int]] = {}
+    faults = []
+    for row in rows:
+        name = row.text("endpoint")
+        seen, number = first.setdefault(" ".join(name.casefold().split()), (name, row.number))
+        if seen != name:
+            message = f"the endpoint is called '{seen}' in row {number}: write it the same way in every row"
+            faults.append(row.fault(message, "endpoint"))
+    return faults
 
 
 def _check_include(row: Row) -> list[Fault]:

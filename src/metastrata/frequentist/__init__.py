@@ -1,1 +1,13 @@
-"""The frequentist answer."""
+"""The frequentist answer, on arrays.
+
+pooling              one pooled effect: `classical`, `pool`
+batch                many meta-analyses at once: `pool_many`
+heterogeneity        estimators of tau2; likelihood: those of ML and REML; moments: the sums they are made of
+intervals            confidence and prediction intervals; tau2_interval: those of tau2
+regression           moderators; subgroups: groups of studies, strata among them
+two_by_two           Mantel-Haenszel and Peto, on tables
+presets              what RevMan computes
+refits, influence    leaving studies out
+small_studies        Egger, Begg, PET-PEESE; missing_studies: trim and fill, fail-safe N
+multilevel           several effects of one study; robust: cluster-robust inference
+"""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from metastrata.errors import InputError
+from metastrata.frequentist.checks import LARGEST, reasonable
 from metastrata.frequentist.heterogeneity import estimate_tau2, method_name
 from metastrata.frequentist.intervals import (
     check_level,
@@ -21,7 +22,7 @@ from metastrata.frequentist.intervals import (
     scale_factor,
 )
 from metastrata.frequentist.likelihood import GRID
-from metastrata.frequentist.moments import Floats, Samples, weighted_mean
+from metastrata.frequentist.moments import Floats, Led, Samples, led, weighted_mean
 
 CHUNK = 2**18  # numbers worked on at a time: small enough for the processor's cache
 
@@ -120,6 +121,8 @@ def _samples(y: Floats, variance: Floats) -> Samples:
     absent = np.isnan(y) | np.isnan(variance)
     if not (absent | (np.isfinite(y) & np.isfinite(variance) & (variance > 0))).all():
         raise InputError("every estimate must be finite and every variance finite and positive, or NaN if absent")
+    if not reasonable(y[~absent], variance[~absent]):
+        raise InputError(f"an estimate or a variance is beyond {LARGEST:g} or below {1 / LARGEST:g}: change the unit")
     return Samples(np.where(absent, 0.0, y), np.where(absent, np.inf, variance))
 
 
@@ -130,6 +133,8 @@ def pool_rows(
 
     The words are as `method_name`, `interval_name` and `prediction_name` give them.
     """
+    ordered = led(samples)
+    samples = ordered.samples
     k = samples.count
     fixed = method == "FE"
     if fixed and interval.startswith("HKSJ"):
@@ -143,11 +148,11 @@ def pool_rows(
     tau2[~converged] = math.nan
     used = np.where(several | np.isfinite(tau2), tau2, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _results(samples, used, tau2, converged, interval, level, "" if fixed else prediction)
+        return _results(ordered, used, tau2, converged, interval, level, "" if fixed else prediction)
 
 
 def _results(
-    samples: Samples,
+    ordered: Led,
     used: Floats,
     tau2: Floats,
     converged: NDArray[np.bool_],
@@ -156,11 +161,13 @@ def _results(
     prediction: str,
 ) -> Pools:
     """Everything that follows from tau2; `used` is 0 where a single study needs none."""
+    samples = ordered.samples
     k = samples.count
     several = k > 1
-    m, plain = weighted_mean(samples, used), weighted_mean(samples, np.zeros_like(used))
+    m = weighted_mean(samples, used)
+    plain = weighted_mean(samples, np.zeros_like(used)) if used.any() else m
     sum_w = np.where(k > 0, m.sum_w, np.nan)
-    estimate, variance = m.mean, 1 / sum_w
+    estimate, variance = ordered.origin + m.mean, 1 / sum_w
     df = np.where(several & (interval != "Wald"), k - 1, np.inf)
     se = np.sqrt(variance * np.where(several, scale_factor(interval, m.q, k - 1), 1.0))
     ci = confidence_interval(estimate, se, df, level)
@@ -170,7 +177,7 @@ def _results(
         estimate, ci.se, ci.lower, ci.upper, ci.p_value, ci.statistic, ci.df, tau2, i2, h2,
         q=plain.q, q_df=k - 1, q_p=np.where(several, chdtrc(k - 1, plain.q), np.nan),
         prediction_lower=ahead[0], prediction_upper=ahead[1],
-        weights=100 * m.weight / sum_w[:, None], k=k, converged=converged,
+        weights=ordered.in_order(100 * m.weight / sum_w[:, None]), k=k, converged=converged,
     )  # fmt: skip
 
 

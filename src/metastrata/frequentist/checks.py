@@ -11,6 +11,13 @@ from numpy.typing import ArrayLike
 from metastrata.errors import InputError
 from metastrata.frequentist.moments import Floats, Samples
 
+LARGEST = 1e75  # fourth powers stay finite
+
+
+def reasonable(y: Floats, variance: Floats) -> bool:
+    """Whether powers of the numbers neither overflow nor vanish."""
+    return bool((np.abs(y) < LARGEST).all() and (variance < LARGEST).all() and (variance > 1 / LARGEST).all())
+
 
 def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names: Sequence[str] = ()) -> Samples:
     """One set of studies as a single row, checked.
@@ -30,8 +37,8 @@ def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names
     Raises
     ------
     InputError
-        If there is no study, shapes differ, a number is not finite, a variance is not positive, or the columns of
-        the design matrix depend on each other.
+        If there is no study, shapes differ, a number is not finite or beyond all bounds, a variance is not positive,
+        or the columns of the design matrix depend on each other.
     """
     estimates, spread = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(variance, float))
     if estimates.ndim != 1 or estimates.shape != spread.shape:
@@ -46,6 +53,8 @@ def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names
         raise InputError(
             f"study {i + 1}: y = {estimates[i]}, variance = {spread[i]}: both must be finite, and the variance positive"
         )
+    if not reasonable(estimates, spread):
+        raise InputError(f"an estimate or a variance is beyond {LARGEST:g} or below {1 / LARGEST:g}: change the unit")
     return Samples(estimates[None], spread[None], None if x is None else design(x, len(estimates), names))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.special import chdtri
 
 from metastrata.errors import InputError, unknown
 from metastrata.frequentist.likelihood import TOLERANCE, likelihood_tau2
-from metastrata.frequentist.moments import Floats, Samples, moments, q_and_slope, weighted_mean, weighted_moments
+from metastrata.frequentist.moments import Floats, Samples, moments, q_and_slope, slack, weighted_mean, weighted_moments
 
 ALIASES = {"EE": "FE", "CE": "FE", "FIXED": "FE", "COMMON": "FE", "IV": "FE", "HO": "HE", "CA": "HE", "MP": "PM"}
 
@@ -91,7 +92,7 @@ def _moment_estimate(samples: Samples, weight: Floats) -> Floats:
     """
     m = weighted_moments(samples, weight)
     v = np.where(samples.present, samples.variance, 0.0)
-    expected = (weight * v * (1 - m.leverage)).sum(-1)
+    expected = (weight * v * slack(samples, weight)).sum(-1)
     return (m.q - expected) / m.trace
 
 
@@ -111,6 +112,7 @@ METHODS: dict[str, Callable[[Samples], Floats] | None] = {
 }
 
 
+@cache
 def method_name(name: str) -> str:
     """The method's name as written in `METHODS`; letter case does not matter.
 

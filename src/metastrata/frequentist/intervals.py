@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -34,6 +35,7 @@ class Interval:
     df: Floats
 
 
+@cache
 def interval_name(name: str) -> str:
     """The interval's name as written in `INTERVALS`; letter case does not matter.
 
@@ -45,6 +47,7 @@ def interval_name(name: str) -> str:
     return _choice("interval", name, INTERVALS, ALIASES)
 
 
+@cache
 def prediction_name(name: str) -> str:
     """The prediction interval's name as written in `PREDICTIONS`.
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from metastrata.frequentist.moments import Floats, Samples, log_likelihood, moments, score, total, weighted_moments
+from metastrata.frequentist.moments import (
+    Floats,
+    Samples,
+    log_likelihood,
+    score,
+    score_and_slope,
+    total,
+    weighted_moments,
+)
 
 GRID = 32
 STEPS = 200
@@ -88,7 +96,7 @@ def _polish(
     tau2, smallest = low + (high - low) * up / (up - down), samples.smallest
     gap = np.full_like(tau2, np.inf)
     for _ in range(STEPS):
-        slope, bend = _slope_and_bend(samples, tau2, restricted=restricted)
+        slope, bend = score_and_slope(samples, tau2, restricted=restricted)
         new = tau2 - slope / np.where(bend < 0, bend, np.nan)
         now = np.abs(new - tau2) / (tau2 + smallest)
         if (now <= TOLERANCE).all():
@@ -101,23 +109,3 @@ def _polish(
         if (gap <= TOLERANCE).all():
             break
     return tau2, gap
-
-
-def _slope_and_bend(samples: Samples, tau2: Floats, *, restricted: bool) -> tuple[Floats, Floats]:
-    """The score and its derivative, ``tr PP - 2 y'PPPy`` (REML) or ``tr WW - 2 y'PPPy`` (ML)."""
-    if samples.x is not None:
-        m = moments(samples, tau2)
-        w = m.weight
-        if restricted:
-            return m.q2 - m.trace, m.trace2 - 2 * m.q3
-        return m.q2 - w.sum(-1), total(w, w) - 2 * m.q3
-    w = 1 / (samples.variance + tau2[:, None])
-    sum_w, sum_w2 = w.sum(-1), total(w, w)
-    u = w * (samples.y - (total(w, samples.y) / sum_w)[:, None])
-    wu = w * u
-    slope = total(u, u) - sum_w
-    bend = sum_w2 - 2 * (total(wu, u) - total(w, u) ** 2 / sum_w)
-    if restricted:
-        share = sum_w2 / sum_w
-        slope, bend = slope + share, bend + share**2 - 2 * total(w * w, w) / sum_w
-    return slope, bend

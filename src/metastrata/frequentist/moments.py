@@ -3,6 +3,9 @@
 With ``W = diag(1 / (v_i + tau2))`` and ``P = W - W X (X'WX)^-1 X'W``, all of them need only ``y'Py``, ``y'PPy``,
 ``tr P`` and ``tr PP`` (Viechtbauer 2005, J Educ Behav Stat 30:261, section 2). Many sets of studies are worked on at
 once, one a row; a study that is not there has variance infinity, thus weight zero.
+
+For means, the sums single out the first study. They hold for any order, and where the first one is the most precise and
+its estimate is 0 (see `led`) nothing is lost to cancellation, however much it outweighs the others.
 """
 
 from __future__ import annotations
@@ -64,6 +67,50 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Led:
+    """Samples with the most precise study first and its estimate as the origin, and the way back.
+
+    Attributes
+    ----------
+    samples : Samples
+    origin : ndarray, shape (row,)
+        What was taken from all estimates.
+    lead : ndarray of int, shape (row,)
+        The study that changed places with the first.
+    """
+
+    samples: Samples
+    origin: Floats
+    lead: NDArray[np.intp]
+
+    def in_order(self, values: Floats) -> Floats:
+        """Bring values by study, shape (row, study), back to the order given."""
+        return _swapped(values, self.lead)
+
+
+def led(samples: Samples) -> Led:
+    """Put the most precise study of each row first, and count from its estimate."""
+    lead = samples.variance.argmin(-1)
+    y, v = _swapped(samples.y, lead), _swapped(samples.variance, lead)
+    origin = y[:, 0].copy()
+    y -= origin[:, None]
+    y[~np.isfinite(v)] = 0.0
+    return Led(Samples(y, v), origin, lead)
+
+
+def _swapped(values: Floats, lead: NDArray[np.intp]) -> Floats:
+    """A copy in which the `lead` of each row has changed places with the first."""
+    new = values.copy()
+    if len(lead) == 1:  # plain indexing is ten times as fast
+        i = int(lead[0])
+        new[0, 0], new[0, i] = values[0, i], values[0, 0]
+        return new
+    rows = np.arange(len(lead))
+    new[:, 0], new[rows, lead] = values[rows, lead], values[:, 0]
+    return new
+
+
+@dataclass(frozen=True, slots=True)
 class Moments:
     """Projection of the estimates at given weights.
 
@@ -72,8 +119,6 @@ class Moments:
     weight : ndarray, shape (..., study)
     projected : ndarray, shape (..., study)
         ``P y``, the weighted residuals.
-    leverage : ndarray, shape (..., study)
-        Diagonal of the hat matrix.
     q, q2, q3 : ndarray
         ``y'Py`` (Cochran's Q), ``y'PPy``, ``y'PPPy``.
     trace, trace2 : ndarray
@@ -84,7 +129,6 @@ class Moments:
 
     weight: Floats
     projected: Floats
-    leverage: Floats
     q: Floats
     q2: Floats
     q3: Floats
@@ -112,10 +156,18 @@ class Mean:
 def weighted_mean(samples: Samples, tau2: Floats) -> Mean:
     """The mean with weights ``1 / (v + tau2)``, the design matrix disregarded."""
     w = 1 / (samples.variance + tau2[..., None])
-    sum_w = w.sum(-1)
+    first, rest = w[..., 0], w[..., 1:]
+    others = rest.sum(-1)
+    sum_w = first + others
     mean = total(w, samples.y) / sum_w
     residual = samples.y - mean[..., None]
-    return Mean(w, sum_w, mean, total(w * residual, residual), sum_w - total(w, w) / sum_w)
+    trace = _mean_trace(first, others, total(rest, rest), sum_w)
+    return Mean(w, sum_w, mean, total(w * residual, residual), trace)
+
+
+def _mean_trace(first: Floats, rest: Floats, rest2: Floats, sum_w: Floats) -> Floats:
+    """``tr P`` from the first weight, and the sums of the other weights and of their squares."""
+    return np.asarray((2 * rest * first + rest * rest - rest2) / sum_w)
 
 
 def q_and_slope(samples: Samples, tau2: Floats) -> tuple[Floats, Floats]:
@@ -135,10 +187,32 @@ def score(samples: Samples, tau2: Floats, *, restricted: bool) -> Floats:
         m = moments(samples, tau2)
         return m.q2 - (m.trace if restricted else m.weight.sum(-1))
     w = 1 / (samples.variance + tau2[..., None])
-    sum_w = w.sum(-1)
+    first, rest = w[..., 0], w[..., 1:]
+    others = rest.sum(-1)
+    sum_w = first + others
     u = samples.y - (total(w, samples.y) / sum_w)[..., None]
     u *= w
-    return total(u, u) - sum_w + (total(w, w) / sum_w if restricted else 0.0)
+    return total(u, u) - (_mean_trace(first, others, total(rest, rest), sum_w) if restricted else sum_w)
+
+
+def score_and_slope(samples: Samples, tau2: Floats, *, restricted: bool) -> tuple[Floats, Floats]:
+    """The score and its derivative, ``tr PP - 2 y'PPPy`` (REML) or ``tr WW - 2 y'PPPy`` (ML)."""
+    m = moments(samples, tau2)
+    if restricted:
+        return m.q2 - m.trace, m.trace2 - 2 * m.q3
+    return m.q2 - m.weight.sum(-1), total(m.weight, m.weight) - 2 * m.q3
+
+
+def slack(samples: Samples, weight: Floats) -> Floats:
+    """1 less the leverage of each study."""
+    if samples.x is not None:
+        basis = np.linalg.qr(np.sqrt(weight)[..., None] * samples.x)[0]
+        return np.asarray(1 - (basis**2).sum(-1))
+    others = weight[..., 1:].sum(-1)
+    sum_w = weight[..., 0] + others
+    free = 1 - weight / sum_w[..., None]
+    free[..., 0] = others / sum_w
+    return free
 
 
 def weighted_moments(samples: Samples, weight: Floats) -> Moments:
@@ -153,14 +227,20 @@ def total(a: Floats, b: Floats) -> Floats:
 
 def _mean_moments(y: Floats, w: Floats) -> Moments:
     """The moments of a mean, where every projection is a sum."""
-    sum_w, sum_w2, w2 = w.sum(-1), total(w, w), w * w
+    first, rest = w[..., 0], w[..., 1:]
+    others, others2 = rest.sum(-1), total(rest, rest)
+    sum_w = first + others
     residual = y - (total(w, y) / sum_w)[..., None]
     u = w * residual
-    q, q2 = total(u, residual), total(u, u)
-    mean_w = sum_w2 / sum_w
-    trace2 = sum_w2 - 2 * total(w2, w) / sum_w + mean_w**2
-    q3 = total(w * u, u) - total(w, u) ** 2 / sum_w
-    return Moments(w, u, w / sum_w[..., None], q, q2, q3, sum_w - mean_w, trace2, np.log(sum_w))
+    trace2 = (first**2 * (others**2 + 2 * others2) + others2**2) / sum_w**2
+    trace2 += others2 - 2 * total(rest * rest, rest) / sum_w
+    u0, ur = u[..., 0], u[..., 1:]
+    cross = total(rest, ur)
+    q3 = (first * u0**2 * others - 2 * first * u0 * cross - cross**2) / sum_w + total(rest * ur, ur)
+    return Moments(
+        w, u, total(u, residual), total(u, u), q3, _mean_trace(first, others, others2, sum_w), trace2,
+        np.log(sum_w),
+    )  # fmt: skip
 
 
 def _design_moments(y: Floats, w: Floats, x: Floats) -> Moments:
@@ -174,9 +254,7 @@ def _design_moments(y: Floats, w: Floats, x: Floats) -> Moments:
     trace2 = total(w**2, 1 - 2 * h) + (core**2).sum((-2, -1))
     again = _off(basis, root * u)
     log_det = 2 * np.log(np.abs(np.diagonal(triangle, axis1=-2, axis2=-1))).sum(-1)
-    return Moments(
-        w, u, h, total(residual, residual), total(u, u), total(again, again), total(w, 1 - h), trace2, log_det
-    )
+    return Moments(w, u, total(residual, residual), total(u, u), total(again, again), total(w, 1 - h), trace2, log_det)
 
 
 def _off(basis: Floats, z: Floats) -> Floats:

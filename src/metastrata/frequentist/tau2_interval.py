@@ -15,7 +15,7 @@ from metastrata.frequentist.checks import checked
 from metastrata.frequentist.heterogeneity import estimate_tau2, method_name, solve_q
 from metastrata.frequentist.intervals import check_level
 from metastrata.frequentist.likelihood import score_grid
-from metastrata.frequentist.moments import Floats, Samples, log_likelihood, moments
+from metastrata.frequentist.moments import Floats, Samples, led, log_likelihood, moments
 
 KINDS = ("Q-profile", "profile")
 Curve = Callable[[float], float]
@@ -104,6 +104,7 @@ def tau2_interval(
     if kind not in KINDS:
         raise InputError(unknown("kind of interval", kind, KINDS))
     method, samples = method_name(method), checked(y, variance, x)
+    samples = led(samples).samples if x is None else samples
     check_level(level)
     if method == "FE":
         raise InputError("a common effect (method FE) has no tau2 to give an interval of: choose another method")

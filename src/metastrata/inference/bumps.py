@@ -19,7 +19,8 @@ from metastrata.inference.small import invert, multiply
 
 Floats = NDArray[np.float64]
 
-POWER = 4.0
+POWER, BLEND = 4.0, 8.0
+MARGIN = 4
 
 ROOT_2PI = float(np.sqrt(2 * np.pi))
 
@@ -28,6 +29,27 @@ def normal_density(distance: Floats, variance: Floats) -> Floats:
     """Normal density at a distance from its mean."""
     with np.errstate(under="ignore"):
         return np.asarray(np.exp(-0.5 * distance**2 / variance) / (ROOT_2PI * np.sqrt(variance)))
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How a grid is graded: the spacing at distance d from a centre of scale c is ``step * (c^4 + d^4)^(1/4)``.
+
+    Attributes
+    ----------
+    centres, scales : ndarray, shape (centre,)
+        Where something narrow may be, and how narrow it is.
+    step : float
+    """
+
+    centres: Floats
+    scales: Floats
+    step: float
+
+    def spacing(self, x: Floats) -> Floats:
+        """Spacing at each x: that of the finest centre, blended smoothly."""
+        own = self.step * (self.scales**POWER + np.abs(x[:, None] - self.centres) ** POWER) ** (1 / POWER)
+        return np.asarray(np.sum(own**-BLEND, axis=1) ** (-1 / BLEND))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +62,14 @@ class Bumps:
         Their means, ascending, and SDs.
     bounds : tuple of float or None
         Ends of a uniform prior, outside which a function counts as zero although the bumps continue it.
+    layout : Layout or None
+        How it was graded.
     """
 
     x: Floats
     width: Floats
     bounds: tuple[float, float] | None = None
+    layout: Layout | None = None
 
     @cached_property
     def _inverse(self) -> Floats:
@@ -106,6 +131,16 @@ class Bumps:
             result[:, i] = multiply(table, scaled.T).T
         return result
 
+    def part(self, bright: NDArray[np.bool_]) -> tuple[Bumps, slice]:
+        """The stretch of the grid that holds some points, with a margin; and where it is.
+
+        A function is fitted to a fraction of its largest value: leaving out where it does not matter, but may be large,
+        keeps it accurate where it does.
+        """
+        inside = np.flatnonzero(bright)
+        own = slice(max(int(inside[0]) - MARGIN, 0), int(inside[-1]) + MARGIN + 1)
+        return Bumps(self.x[own], self.width[own], self.bounds, self.layout), own
+
     def mixture(self, values: Floats) -> NormalMixture:
         """The distribution whose density, within the bounds, has these values (up to a factor) at the grid points."""
         weight = self.fit(values)
@@ -113,43 +148,29 @@ class Bumps:
         return NormalMixture(weight / np.sum(weight * inside), self.x, self.width, cut=self.cut)
 
 
-def place(
-    centres: Floats,
-    scales: Floats,
-    lower: float,
-    upper: float,
-    step: float,
-    bounds: tuple[float, ...] | None = None,
-) -> Bumps:
-    """Grade a grid: fine around each centre, coarser with the distance from all of them.
+def place(layout: Layout, lower: float, upper: float, bounds: tuple[float, ...] | None = None) -> Bumps:
+    """Lay a graded grid over a range.
 
     Parameters
     ----------
-    centres, scales : ndarray, shape (centre,)
-        Where something narrow may be, and how narrow it is.
+    layout : Layout
     lower, upper : float
         Ends of the range.
-    step : float
-        The spacing at distance d from a centre of scale c is ``step * (c^4 + d^4)^(1/4)``.
     bounds : tuple of float, optional
         See `Bumps`.
     """
     u = np.linspace(-1, 1, 201)
-    reach = np.arcsinh(np.maximum(np.abs(lower - centres), np.abs(upper - centres)) / scales)
-    mesh = np.unique(np.concatenate([c + s * np.sinh(r * u) for c, s, r in zip(centres, scales, reach, strict=True)]))
+    reach = np.maximum(np.abs(lower - layout.centres), np.abs(upper - layout.centres))
+    parts = zip(layout.centres, layout.scales, np.arcsinh(reach / layout.scales), strict=True)
+    mesh = np.unique(np.concatenate([centre + scale * np.sinh(end * u) for centre, scale, end in parts]))
     mesh = np.concatenate([[lower], mesh[(mesh > lower) & (mesh < upper)], [upper]])
-
-    def density(x: Floats) -> Floats:
-        """Grid points per unit: those of the finest centre, blended smoothly."""
-        spacing = step * (scales**POWER + np.abs(x[:, None] - centres) ** POWER) ** (1 / POWER)
-        return np.asarray(np.sum(spacing**-POWER, axis=1) ** (1 / POWER))
-
-    ends, middles, gaps = density(mesh), density((mesh[1:] + mesh[:-1]) / 2), np.diff(mesh)
-    count = np.concatenate([[0.0], np.cumsum(gaps * (ends[1:] + 4 * middles + ends[:-1]) / 6)])
+    ends, middles = layout.spacing(mesh), layout.spacing((mesh[1:] + mesh[:-1]) / 2)
+    count = np.concatenate([[0.0], np.cumsum(np.diff(mesh) * (1 / ends[1:] + 4 / middles + 1 / ends[:-1]) / 6)])
     size = max(int(np.ceil(count[-1])), 8)
-    x = _hermite(np.linspace(0, count[-1], size + 1), count, mesh, 1 / ends)
+    x = _hermite(np.linspace(0, count[-1], size + 1), count, mesh, ends)
     # Any unevenness of the widths would show as ripples: hence the smooth inverse, and widths from the formula.
-    return Bumps(x, count[-1] / size / density(x), None if bounds is None else (bounds[0], bounds[1]))
+    width = count[-1] / size * layout.spacing(x)
+    return Bumps(x, width, None if bounds is None else (bounds[0], bounds[1]), layout)
 
 
 def _hermite(at: Floats, x: Floats, y: Floats, slope: Floats) -> Floats:
@@ -168,5 +189,5 @@ def compress(mixture: NormalMixture, step: float = 0.08) -> NormalMixture:
         return mixture
     low, middle, high = mixture.quantile([1e-12, 0.5, 1 - 1e-12])
     core = float(np.diff(mixture.quantile([0.45, 0.55]))[0]) * 2
-    grid = place(np.array([middle]), np.array([core]), float(low), float(high), step)
+    grid = place(Layout(np.array([middle]), np.array([core]), step), float(low), float(high))
     return grid.mixture(mixture.pdf(grid.x))

@@ -121,6 +121,8 @@ class StratumMixture:
         Posterior weights (sum 1), and mean and variance of the stratum mean.
     cut : Cut or None
         What a uniform prior of mu cuts off, arrays of the same shape.
+    short : NormalMixture or None
+        The posterior of the stratum mean with fewer components, where there is such a thing.
     """
 
     rule: ScaleRule
@@ -128,6 +130,7 @@ class StratumMixture:
     centre: Floats
     variance: Floats
     cut: Cut | None = None
+    short: NormalMixture | None = None
 
     @cached_property
     def _by_tau(self) -> tuple[Floats, Floats, Floats]:
@@ -145,7 +148,10 @@ class StratumMixture:
     @cached_property
     def mean(self) -> NormalMixture:
         """Posterior of the stratum mean."""
-        return self._mixture(self.centre, self.variance, 1.0, infinite_sd=heavy_tail(self.rule, self._by_tau[2]))
+        heavy = heavy_tail(self.rule, self._by_tau[2])
+        if self.short is not None:
+            return NormalMixture(self.short.weight, self.short.centre, self.short.spread, infinite_sd=heavy)
+        return self._mixture(self.centre, self.variance, 1.0, infinite_sd=heavy)
 
     @cached_property
     def new_study(self) -> NormalMixture:
@@ -211,7 +217,7 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
         return False
     panel = rule.panels[-1]
     density = contribution[-panel.order :] / panel.weights
-    if not np.all(density[-4:] > 0):
+    if not np.all(density[-4:] > 1e-3 * np.sum(contribution) / np.ptp(rule.x)):
         return False
     slope = (math.log(density[-1]) - math.log(density[-4])) / (panel.nodes[-1] - panel.nodes[-4])
     return bool(slope > -0.03)

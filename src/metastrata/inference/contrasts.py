@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.inference.bumps import ROOT_2PI, Bumps, normal_density, place
+from metastrata.inference.bumps import ROOT_2PI, Bumps, Layout, normal_density, place
 from metastrata.inference.components import StratumMixture, heavy_tail
 from metastrata.inference.mixtures import NormalMixture
 from metastrata.inference.placing import graded
@@ -26,22 +26,19 @@ Floats = NDArray[np.float64]
 
 LOW = 0.005
 FAINT = 1e-11
+COARSER = 1.25
+TWO = 3 / np.sqrt(2)  # the product of two likelihoods is narrower than either
+GENTLE = 0.25
 
 
 def difference(tree: Tree, a: int, b: int) -> NormalMixture:
     """Posterior of the difference of the means of strata a and b."""
     if not tree.between.t.any():
         return NormalMixture(np.ones(1), np.zeros(1), np.zeros(1))
-    if _narrowest(tree, a)[1] > _narrowest(tree, b)[1]:  # the integral runs over the narrower of the two
-        turned = difference(tree, b, a)
-        return NormalMixture(turned.weight, -turned.centre, turned.spread, infinite_sd=turned.infinite_sd)
-    means, apart = _grids(tree, a, b)
-    smooth = _smooth_part(tree, a, b, means, apart)
+    smooth_part, apart = _smooth_part(tree, a, b)
     fine = graded(tree.between)
-    if fine is not tree.between:
-        smooth = np.einsum("fo,od->fd", tree.between.interpolation(fine.t), smooth)
     heavy = any(tree.strata[s][0].mean.infinite_sd for s in (a, b))
-    return _times_spike(fine, apart, apart.fit(smooth), heavy)
+    return _times_spike(fine, apart, np.einsum("fo,od->fd", tree.between.onto(fine), smooth_part), heavy)
 
 
 def _narrowest(tree: Tree, s: int) -> tuple[float, float]:
@@ -53,36 +50,46 @@ def _narrowest(tree: Tree, s: int) -> tuple[float, float]:
     return float(centre), float(np.sqrt(variance))
 
 
-def _grids(tree: Tree, a: int, b: int) -> tuple[Bumps, Bumps]:
-    """A grid of the mean of stratum a, and one of the difference."""
-    (centre_a, sd_a), (centre_b, sd_b) = _narrowest(tree, a), _narrowest(tree, b)
+def _grids(tree: Tree, a: int, b: int) -> tuple[Bumps, Bumps, Bumps]:
+    """Grids of the mean of stratum a, of that of stratum b, and of the difference."""
+    one, other = _narrowest(tree, a), _narrowest(tree, b)
     (low_a, middle_a, high_a), (low_b, middle_b, high_b) = (_ends(tree, s) for s in (a, b))
     wide_a, wide_b = (_width(tree.strata[s][0]) for s in (a, b))
-    core = float(tree.grid.x[np.argmin(tree.grid.width)])
-    means = place(
-        np.array([centre_a, core, middle_a]), 3 * np.array([sd_a, tree.core, wide_a]), low_a, high_a, tree.step
-    )
+    common = _layout(tree.grid)
+    core, tight, step = common.centres[0], common.scales[0] / 3, COARSER * common.step
+    means = [
+        place(Layout(np.array([centre, core, middle]), TWO * np.array([sd, tight, wide]), common.step), low, high)
+        for (centre, sd), middle, wide, low, high in (
+            (one, middle_a, wide_a, low_a, high_a),
+            (other, middle_b, wide_b, low_b, high_b),
+        )
+    ]
     # The two ends are not reached together: distances from the middle add like standard deviations.
     down, up = np.hypot(middle_a - low_a, high_b - middle_b), np.hypot(high_a - middle_a, middle_b - low_b)
-    apart = place(
-        np.array([centre_a - centre_b, middle_a - middle_b, 0.0]),
-        3 * np.array([np.hypot(sd_a, sd_b), np.hypot(wide_a, wide_b), 2 * np.hypot(sd_a, tree.core)]),
-        min(middle_a - middle_b - down, 0.0),
-        max(middle_a - middle_b + up, 0.0),
-        tree.step,
+    centres = np.array([one[0] - other[0], middle_a - middle_b, 0.0])
+    scales = np.array(
+        [np.hypot(one[1], other[1]), np.hypot(wide_a, wide_b), 2 * np.hypot(min(one[1], other[1]), tight)]
     )
-    return means, apart
+    low, high = min(middle_a - middle_b - down, 0.0), max(middle_a - middle_b + up, 0.0)
+    return means[0], means[1], place(Layout(centres, 3 * scales, step), low, high)
+
+
+def _layout(grid: Bumps) -> Layout:
+    if grid.layout is None:
+        raise ValueError("the grid was not made by place()")
+    return grid.layout
 
 
 def _ends(tree: Tree, s: int) -> tuple[float, float, float]:
     """Where a stratum's mean can be: lower end, middle, upper end."""
+    from metastrata.inference.messages import bright
+
     mean, grid = tree.strata[s][0].mean, tree.grid
-    mass = mean.pdf(grid.x) * grid.width
-    share = np.cumsum(mass) / np.sum(mass)
-    middle = float(np.interp(0.5, share, grid.x))
-    spread = float(np.diff(np.interp([0.25, 0.75], share, grid.x))[0]) + float(grid.width.min())
-    bright = np.flatnonzero(mass * (1 + ((grid.x - middle) / spread) ** 2) > FAINT)
-    return float(grid.x[max(bright[0] - 1, 0)]), middle, float(grid.x[min(bright[-1] + 1, len(grid.x) - 1)])
+    density = mean.pdf(grid.x)
+    inside = np.flatnonzero(bright(grid, density))
+    share = np.cumsum(density * grid.width)
+    middle = float(np.interp(0.5, share / share[-1], grid.x))
+    return float(grid.x[max(inside[0] - 1, 0)]), middle, float(grid.x[min(inside[-1] + 1, len(grid.x) - 1)])
 
 
 def _width(stratum: StratumMixture) -> float:
@@ -90,29 +97,65 @@ def _width(stratum: StratumMixture) -> float:
     return float(np.sum(stratum.weight * np.sqrt(stratum.variance)))
 
 
-def _smooth_part(tree: Tree, a: int, b: int, means: Bumps, apart: Bumps) -> Floats:
-    """Everything but the spike, at the nodes of omega and of the difference, shape (omega, difference)."""
-    grid, m = tree.grid, means.x
-    rest = tree.cavity(a, b) / np.exp(tree.between.log_mass)[:, None]
-    middle = grid.fit(grid.blurred(rest[None], tree.between.t**2 / 2)[0])
-    first = tree.branches[a].likelihood(m, 0.0).sum(0) * means.quadrature
+def _smooth_part(tree: Tree, a: int, b: int) -> tuple[Floats, Bumps]:
+    """Everything but the spike, as mass of omega and density of the difference, shape (omega, difference); its grid.
+
+    The integral over m_a has narrow places where either likelihood has, and theirs move apart with d. Each is integrated
+    on its own grid, by weights that favour the finer one at each point (Becke 1988, J Chem Phys 88:2547).
+    """
+    means_a, means_b, apart = _grids(tree, a, b)
+    ends = [(means_a.x[i] + means_b.x[i]) / 2 for i in (0, -1)]
+    grid, own = tree.grid.part((tree.grid.x > ends[0]) & (tree.grid.x < ends[1]))
+    middle = grid.fit(tree.grid.blurred(tree.cavity(a, b)[None], tree.between.t**2 / 2)[0][:, own])
     precision, height = -0.5 / grid.width**2, 1 / (ROOT_2PI * grid.width)
     together = np.empty((len(apart.x), len(grid.x)))
-    for i, apart_by in enumerate(apart.x):  # one at a time: small enough to stay in the cache
-        both = first * tree.branches[b].likelihood(m - apart_by, 0.0).sum(0)
-        table = ((m - apart_by / 2)[:, None] - grid.x) ** 2
+    like_a, like_b = (tree.branches[s].likelihood for s in (a, b))
+    at_a, at_b = like_a(means_a.x, 0.0).sum(0), like_b(means_b.x, 0.0).sum(0)
+    weights = np.concatenate([means_a.quadrature, means_b.quadrature])
+    for i, d in enumerate(apart.x):  # one at a time: small enough to stay in the cache
+        m = np.concatenate([means_a.x, means_b.x + d])
+        both = np.concatenate([at_a * like_b(means_a.x - d, 0.0).sum(0), at_b * like_a(means_b.x + d, 0.0).sum(0)])
+        coarser = _layout(means_a).spacing(m) / _layout(means_b).spacing(m - d)
+        share = np.where(np.arange(len(m)) < len(means_a.x), 1 / (1 + coarser**4), 1 / (1 + coarser**-4))
+        both *= share * weights
+        table = ((m - d / 2)[:, None] - grid.x) ** 2
         table *= precision
         with np.errstate(under="ignore"):
             np.exp(table, out=table)
         together[i] = np.einsum("m,mi->i", both, table)
-    return np.einsum("di,oi->od", together * height, middle)
+    return np.einsum("di,oi->od", together * height, middle), apart
 
 
-def _times_spike(fine: ScaleRule, apart: Bumps, rest: Floats, heavy: bool) -> NormalMixture:
-    """Multiply the bumps of the difference with ``normal(d; 0, 2 omega^2)`` at each omega."""
+def _times_spike(fine: ScaleRule, apart: Bumps, smooth: Floats, heavy: bool) -> NormalMixture:
+    """Multiply with ``normal(d; 0, 2 omega^2)`` at each omega, the smooth part being written as bumps.
+
+    Where prior and data disagree the posterior lies in the tail of the smooth part, which bumps fit poorly there. So
+    ``smooth(d) exp(-tilt d)`` is fitted, with the slope of its logarithm where the posterior is; a bump times an
+    exponential is a bump again.
+    """
     spike, own = 2 * fine.t[:, None] ** 2, apart.width**2
-    weight = np.exp(fine.log_mass)[:, None] * rest * normal_density(apart.x, spike + own)
+    tilt, top = _tilt(apart, smooth, spike)
+    from_top = apart.x - apart.x[top][:, None]
+    fitted = apart.fit(smooth * np.exp(-tilt * from_top))
+    at, height = apart.x + tilt * own, np.exp(tilt * from_top + 0.5 * tilt**2 * own)
+    weight = fitted * height * normal_density(at, spike + own)
     weight /= weight.sum()
-    centre, variance = apart.x * spike / (spike + own), spike * own / (spike + own)
+    centre, variance = at * spike / (spike + own), spike * own / (spike + own)
     heavy = heavy or heavy_tail(fine, np.sum(weight * (centre**2 + variance), axis=1))
     return NormalMixture(weight.ravel(), centre.ravel(), np.sqrt(variance).ravel(), infinite_sd=heavy)
+
+
+def _tilt(apart: Bumps, smooth: Floats, spike: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Slope of the log of the smooth part where the posterior is, by omega, and where that is.
+
+    The slope is 0 where it is gentle, where the posterior has no mass, and where a tail would be blown up.
+    """
+    log, row = np.log(np.maximum(smooth, 1e-300)), np.arange(len(spike))
+    posterior = log - 0.5 * apart.x**2 / spike - 0.5 * np.log(spike)
+    top = np.argmax(posterior, axis=1)
+    slope = np.gradient(log, apart.x, axis=1)[row, top]
+    matters = posterior[row, top] > np.max(posterior) + np.log(FAINT)
+    tilted = log - slope[:, None] * (apart.x - apart.x[top][:, None])
+    tame = tilted.max(1) < log[row, top] + 2
+    steep = np.abs(slope) * apart.width[top] > GENTLE
+    return np.where(matters & tame & steep, slope, 0.0)[:, None], top

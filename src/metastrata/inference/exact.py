@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -101,13 +102,13 @@ def _gap(a: float, b: float) -> float:
 def distance(coarse: Marginal, fine: Marginal) -> float:
     """Largest difference of mean, SD and 2.5, 50 and 97.5 % points, in units of the posterior SD.
 
-    The coarse quantiles are not computed: the coarse probability of the fine quantile says how far off it is.
+    No coarse quantiles are computed: the coarse probability of the fine quantile says how far off it is.
     """
-    q = fine.quantile(CHECKED)
+    q = fine.near_quantile(CHECKED)
     scale = fine.sd if math.isfinite(fine.sd) else float(q[2] - q[0]) / 4
     if scale == 0:
         return 0.0
-    missed, height = np.abs(coarse.cdf(q) - CHECKED), fine.pdf(q)
+    missed, height = np.abs(coarse.cdf(q) - fine.cdf(q)), fine.pdf(q)
     gaps = [float(np.max(np.where(missed > 1e-12, missed / np.maximum(height, 1e-300), 0.0)))]
     if math.isfinite(fine.mean) and math.isfinite(coarse.mean):
         gaps.append(abs(fine.mean - coarse.mean))
@@ -215,10 +216,12 @@ class ExactPosterior:
     def _solution(self) -> Solution:
         return self.ladder.at(self.ladder.level)
 
-    @property
+    @cached_property
     def marginals(self) -> Marginals:
-        """Posteriors by name: "mu", "mu_stratum[rct]", "tau[rct]", "omega", "theta[Deng 2017]", "theta_new[rct]",
-        "contrast[rct - self_controlled]"; see `Marginal`.
+        """Posteriors by name, each a `Marginal`.
+
+        The names are "mu", "mu_stratum[rct]", "tau[rct]", "omega", "theta[Deng 2017]", "theta_new[rct]" and
+        "contrast[rct - self_controlled]".
         """
         return Marginals(self)
 
@@ -274,11 +277,14 @@ class Marginals(Mapping[str, Marginal]):
     def __init__(self, posterior: ExactPosterior):
         self._ladder = posterior.ladder
         self._getters = _getters(posterior.design, posterior.omega)
+        self._found: dict[str, Marginal] = {}
 
     def __getitem__(self, name: str) -> Marginal:
         if name not in self._getters:
             raise InputError(unknown("quantity", name, self._getters))
-        return self._ladder.settle(self._getters[name], distance)[0]
+        if name not in self._found:
+            self._found[name] = self._ladder.settle(self._getters[name], distance)[0]
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._getters)

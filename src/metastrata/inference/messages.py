@@ -33,6 +33,7 @@ from metastrata.model.priors import Prior
 Floats = NDArray[np.float64]
 
 UNDERFLOW = -600.0
+FAINT = 1e-11
 BLOCK = 40_000
 
 
@@ -104,6 +105,15 @@ def _log_sum(table: Floats) -> tuple[Floats, Floats]:
     return shift + np.log(table.sum(-1)), table
 
 
+def bright(grid: Bumps, density: Floats) -> NDArray[np.bool_]:
+    """Where on a grid a density holds mass, counting also what it adds to the second moment."""
+    mass = np.maximum(density * grid.width, 0)
+    share = np.cumsum(mass) / np.sum(mass)
+    low, middle, high = np.interp([0.25, 0.5, 0.75], share, grid.x)
+    spread = high - low + np.min(grid.width)
+    return np.asarray(mass * (1 + ((grid.x - middle) / spread) ** 2) > FAINT * np.sum(mass))
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """Strata joined through mu, on given nodes.
@@ -117,16 +127,12 @@ class Tree:
         Prior of mu.
     grid : Bumps
         Grid of mu, wide enough for every stratum mean too.
-    core, step : float
-        The narrowest scale the grid was laid out for, and its relative spacing.
     """
 
     branches: tuple[Branch, ...]
     between: ScaleRule
     prior: Prior
     grid: Bumps
-    core: float
-    step: float
 
     @cached_property
     def messages(self) -> list[Floats]:
@@ -171,7 +177,7 @@ class Tree:
     def strata(self) -> list[tuple[StratumMixture, float]]:
         """Posterior of tau and mean of each stratum, and its total before normalising, which should be 1."""
         cavities = np.stack([self.cavity(s) for s in range(len(self.branches))])
-        rest = self.grid.fit(self.grid.blurred(cavities, self.between.t**2).sum(1))
+        rest = self.grid.blurred(cavities, self.between.t**2).sum(1)
         return [self._stratum(s, rest[s]) for s in range(len(self.branches))]
 
     def solve(self) -> Solution:
@@ -191,16 +197,25 @@ class Tree:
         )
 
     def _stratum(self, s: int, rest: Floats) -> tuple[StratumMixture, float]:
-        branch, grid = self.branches[s], self.grid
-        weight = branch.likelihood(grid.x, grid.width**2) * rest
-        v, own = branch.profile.variance[:, None], grid.width**2
-        centre, variance = (v * grid.x + own * branch.profile.centre[:, None]) / (v + own), v * own / (v + own)
+        branch = self.branches[s]
+        density = branch.likelihood(self.grid.x, 0.0).sum(0) * rest
+        grid, own = self.grid.part(bright(self.grid, density))
+        weight = branch.likelihood(grid.x, grid.width**2) * grid.fit(rest[own])
+        v, width = branch.profile.variance[:, None], grid.width**2
+        centre, variance = (v * grid.x + width * branch.profile.centre[:, None]) / (v + width), v * width / (v + width)
         cut = None
         if grid.bounds is not None and grid.cut is not None and not self.between.t.any():  # the mean is mu itself
             low, high = ((end - centre) / np.sqrt(variance) for end in grid.bounds)
             cut = Cut(np.ones_like(low), low, high)
         total = float(np.sum(weight if cut is None else weight * cut.inside))
-        return StratumMixture(branch.rule, weight / total, centre, variance, cut), total
+        short = None if self.grid.cut is not None else self._on_grid(density, total)
+        return StratumMixture(branch.rule, weight / total, centre, variance, cut, short), total
+
+    def _on_grid(self, density: Floats, total: float) -> NormalMixture | None:
+        """The posterior of a stratum mean as bumps, unless it is too narrow for the grid."""
+        if abs(np.sum(density * self.grid.quadrature) - total) > 1e-7 * total:
+            return None
+        return self.grid.mixture(density)
 
     def contrast(self, a: int, b: int) -> NormalMixture:
         """The difference of two stratum means."""

@@ -172,6 +172,16 @@ class NormalMixture:
                 break
         return np.where(flat <= 0, -np.inf, np.where(flat >= 1, np.inf, x)).reshape(p.shape)
 
+    def near_quantile(self, p: Floats) -> Floats:
+        """Points near the quantiles at `p`: one step of Newton's method from those of a normal."""
+        z = special.ndtri(p)
+        scale = self.sd if np.isfinite(self.sd) else float(np.median(self._kept.spread))
+        x = self._moments[0] + scale * z
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            probit = special.ndtri(self.cdf(x))
+            step = (z - probit) * np.exp(-0.5 * probit**2) / (ROOT_2PI * self.pdf(x))
+        return np.where(np.isfinite(step), x + np.clip(step, -scale, scale), x)
+
     def _bracket(self, p: Floats, z: Floats) -> tuple[Floats, Floats]:
         kept = self._kept
         if kept.cut is None:

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, log_density, parts, spread_points
 from metastrata.model.priors import Prior
@@ -225,18 +226,24 @@ class ScaleRule:
                 panels += [Panel(panel.lower, middle, half), Panel(middle, panel.upper, half)]
         return ScaleRule(self.axis, tuple(panels))
 
-    def interpolation(self, t: Floats) -> Floats:
-        """Matrix from a function's values at the nodes to its values at `t`, shape (t, node)."""
-        x, matrix = self.axis.x(t), np.zeros((len(t), len(self.t)))
-        start = 1 if self.axis.atom > 0 else 0
+    def onto(self, other: ScaleRule) -> Floats:
+        """Matrix that turns masses at these nodes into masses at those of another rule on the same stretch.
+
+        The density in x is interpolated, panel by panel; shape (other node, node).
+        """
+        if not self.panels:
+            return np.ones((1, 1))
+        x, matrix = self.axis.x(other.axis.t(other.x)), np.zeros((len(other.x), len(self.x)))
+        start, left = 0, np.ones(len(x), dtype=bool)
         for panel in self.panels:
-            inside = (x >= panel.lower - 1e-9) & (x <= panel.upper + 1e-9) & ~matrix.any(1)
-            at = 2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1
+            inside = left & (x <= panel.upper)
+            at = np.clip(2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1, -1, 1)
             values = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
-            matrix[inside, start : start + panel.order] = values
-            start += panel.order
-        matrix[~matrix.any(1), 0] = 1.0  # the atom, below every panel
-        return matrix
+            matrix[inside, start : start + panel.order] = values / panel.weights
+            start, left = start + panel.order, left & ~inside
+        stretch = np.exp(other.axis.log_jacobian(other.x) - self.axis.log_jacobian(x)) * other.weights
+        matrix *= stretch[:, None]
+        return matrix if self.axis.atom == 0 else block_diag(1.0, matrix)
 
     def draw(self, mass: Floats, uniform: Floats) -> Floats:
         """Draw t by inverting its distribution function, each draw with its own density.

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.inference.bumps import place
+from metastrata.inference.bumps import Layout, place
 from metastrata.inference.components import Group, Profile, log_total, profile
 from metastrata.inference.densities import log_density, spread_points
 from metastrata.inference.messages import Branch, Tree
@@ -20,9 +20,10 @@ from metastrata.model.priors import Prior
 Floats = NDArray[np.float64]
 
 FAINT = 1e-10
+DIM = 1e-5
 ENDS = np.array([1e-13, 1 - 1e-13])
 COARSE = 0.35
-STEPS = (0.14, 0.11, 0.085, 0.065, 0.05)
+STEPS = (0.15, 0.115, 0.088, 0.066, 0.05)
 LOW = 0.005
 REACH = 7.0
 
@@ -118,7 +119,7 @@ class Survey:
         top = int(np.argmax(mass))
         width = self.x[min(top + 1, len(self.x) - 1)] - self.x[max(top - 1, 0)]
         centres, scales = np.array([self.x[top], self.middle]), np.array([width / 2, max(self.spread, width)])
-        x = place(centres, scales, self.x[first], self.x[last], COARSE).x
+        x = place(Layout(centres, scales, COARSE), self.x[first], self.x[last]).x
         return Survey(self.groups, self.taus, self.omega, self.prior, self.branches, self.between, x)
 
     @cached_property
@@ -136,11 +137,10 @@ class Survey:
         within, between = self._rules
         rules = [rule.refined(level) for rule in within]
         branches = tuple(Branch.at(group, rule) for group, rule in zip(self.groups, rules, strict=True))
-        (centre, core), spread = self._core, max(self.spread, self._core[1])
-        step = STEPS[level]
+        centres, scales = self._centres
         bounds = self.prior.parameters if self.prior.family == "uniform" else None
-        grid = place(np.array([centre, self.middle]), 3 * np.array([core, spread]), *self._range, step, bounds)
-        return Tree(branches, between.refined(level), self.prior, grid, core, step)
+        grid = place(Layout(centres, 3 * scales, STEPS[level]), *self._range, bounds)
+        return Tree(branches, between.refined(level), self.prior, grid)
 
     def _given_tau(self, s: int, tau: Floats) -> Floats:
         """Log likelihood of tau of one stratum, everything else integrated out on the coarse nodes."""
@@ -174,17 +174,35 @@ class Survey:
         return min(ends), max(ends)
 
     @cached_property
-    def _core(self) -> tuple[float, float]:
-        """Where mu is when tau and omega are about as small as they can be, and how narrow it is then."""
+    def _centres(self) -> tuple[Floats, Floats]:
+        """Where the posterior of mu may be narrow, and how narrow: all strata together, all in all, and each stratum.
+
+        Tau and omega are taken about as small as they can be. A stratum of its own counts only if mu may lie there and
+        the others' grid would be too coarse for it.
+        """
         omega = _low(self.between.t, self._mass.sum(1))
-        variance, centre = [], []
-        for branch, given in zip(self.branches, self._given, strict=True):
-            tau = _low(branch.rule.t, np.einsum("n,nt->t", self._mass[self._bright], given))
-            variance.append(np.interp(tau, branch.rule.t, branch.profile.variance) + omega**2)
-            centre.append(np.interp(tau, branch.rule.t, branch.profile.centre))
-        weight = 1 / np.array(variance)
-        inside = np.clip(weight @ np.array(centre) / weight.sum(), *self._range)
-        return float(inside), float(weight.sum() ** -0.5)
+        taus = [
+            _low(branch.rule.t, np.einsum("n,nt->t", self._mass[self._bright], given))
+            for branch, given in zip(self.branches, self._given, strict=True)
+        ]
+        profiles = [profile(*group, np.array([tau])) for group, tau in zip(self.groups, taus, strict=True)]
+        own = np.array([float(p.centre[0]) for p in profiles])
+        narrow = np.sqrt([float(p.variance[0]) + omega**2 for p in profiles])
+        weight = narrow**-2.0
+        core = float(weight.sum() ** -0.5)
+        centres = [float(np.clip(weight @ own / weight.sum(), *self._range)), self.middle]
+        scales = [core, self.spread]
+        for centre, scale in zip(own, narrow, strict=True):
+            near = float(self._mass.sum(0)[np.abs(self.x - centre) < 3 * scale + self._gap(centre)].sum())
+            coarse = min(np.hypot(centre - c, s) for c, s in zip(centres, scales, strict=True))
+            if near > DIM and coarse > 1.5 * scale:
+                centres.append(float(centre))
+                scales.append(float(scale))
+        return np.array(centres), np.array(scales)
+
+    def _gap(self, at: float) -> float:
+        """Distance to the next coarse point."""
+        return float(np.min(np.abs(self.x - at)))
 
 
 def _low(t: Floats, mass: Floats) -> float:
@@ -218,7 +236,7 @@ def survey(groups: Sequence[Group], taus: Sequence[Axis], omega: Axis | ScaleRul
         branches.append(Branch.at((own_y, own_se), rule))
     centres = np.array([branch.profile.centre[0] for branch in branches])
     scales = np.sqrt([branch.profile.variance[0] for branch in branches])
-    x = place(centres, scales, lower, upper, COARSE).x
+    x = place(Layout(centres, scales, COARSE), lower, upper).x
     between = omega if isinstance(omega, ScaleRule) else rough(omega)
     found = Survey(tuple(groups), tuple(taus), omega, prior, tuple(branches), between, x)
     for _ in range(12):

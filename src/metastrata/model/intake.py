@@ -1,9 +1,13 @@
-"""From a plan to its effects: the study table read, derived and checked as the plan says."""
+"""From a plan to its effects: the study table read, derived, checked and doubted as the plan says."""
 
 from __future__ import annotations
 
-from metastrata.errors import Fault, InputError, TableError, unknown, without_echoes
+from collections.abc import Iterable
+from dataclasses import replace
+
+from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
 from metastrata.evidence.effects import Effects, derive_effects
+from metastrata.evidence.screening import screen, settle
 from metastrata.evidence.studies import load_studies
 from metastrata.model.plan import Alternative, Plan
 
@@ -11,15 +15,24 @@ from metastrata.model.plan import Alternative, Plan
 def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects, list[Fault]]:
     """Read and derive the effects of a plan, with every fault found in the table.
 
+    Returns
+    -------
+    effects : Effects
+        ``effects.notes`` holds what does not stop the analysis: warnings, notes, and doubts the plan has settled, with
+        the reasons.
+    faults : list of Fault
+        Everything found, doubts included; those with ``stops`` forbid the analysis.
+
     Raises
     ------
     InputError
         If the table cannot be read at all, or an alternative leaves out a study that is not there.
     """
     studies, faults = load_studies(plan.table)
+    options = plan.options(alternative)
     effects, more = derive_effects(
         studies,
-        plan.options(alternative),
+        options,
         better=plan.better,
         strata=tuple(plan.strata),
         endpoints=tuple(plan.endpoints),
@@ -33,7 +46,30 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         for name in alternative.leave_out:
             if name not in known:
                 raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {unknown('study', name, known)}")
-    return effects, without_echoes([*faults, *more])
+    doubts = [*studies.notes, *effects.notes, *_doubts(plan, effects, alternative)]
+    doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
+    quiet = tuple(fault for fault in doubts if not fault.stops)
+    return replace(effects, notes=quiet), [*without_echoes([*faults, *more]), *doubts]
+
+
+def _doubts(plan: Plan, effects: Effects, alternative: Alternative | None) -> list[Fault]:
+    """What the checks doubt about the effects that are analysed."""
+    gone = set(alternative.leave_out) if alternative is not None else set()
+    kept = effects.without(name for name in gone if name in effects.studies)
+    left_out = {name for other in plan.alternatives for name in other.leave_out}
+    return screen(kept, plan.options(alternative), strata=tuple(plan.strata), left_out=left_out)
+
+
+def _idle(plan: Plan, doubts: Iterable[Fault], studies: Iterable[str]) -> list[Fault]:
+    """Acknowledgements that settle nothing: the study is misspelt, or the doubt is gone."""
+    raised, names = list(doubts), list(studies)
+    idle = []
+    for one in plan.acknowledgements:
+        if not any(one.settles(fault) for fault in raised):
+            near = nearest(one.study, names) if one.study and one.study not in names else ""
+            message = f"the plan acknowledges {one.code}, but nothing of the kind is doubted{near}"
+            idle.append(Fault(message, None, None, one.study, one.endpoint, "warn", "ACK"))
+    return idle
 
 
 def require(plan: Plan, alternative: Alternative | None = None) -> Effects:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metastrata.errors import MetastrataError, PlanError, nearest, unknown
-from metastrata.evidence.derive import INDEPENDENT, ChangeScores, Options
 from metastrata.evidence.effects import Better
 from metastrata.evidence.measures import MEASURES
+from metastrata.evidence.recipes import INDEPENDENT, BeforeAfter, ChangeScores, Options, SharedControl, ZeroCells
+from metastrata.evidence.screening import Acknowledgement
 from metastrata.model.model import Heterogeneity, Mean, Model, PriorSpec
 from metastrata.model.priors import prior
 
@@ -39,6 +40,14 @@ def _measure(value: str) -> str:
     return value
 
 
+def _timepoint(value: Any) -> Any:
+    """A rule for studies with several time points."""
+    value = _number(value)
+    if value in ("refuse", "first", "last") or (isinstance(value, float) and value >= 0):
+        return value
+    raise ValueError("choose from refuse, first, last, or a number of months")
+
+
 def _pair(value: Any) -> Any:
     """Two numbers written as a list."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
@@ -55,6 +64,7 @@ def _prior_text(value: Any) -> Any:
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
+Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidator(_timepoint)]
 PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
 
 
@@ -99,6 +109,27 @@ class EffectChoices(_Frozen):
     r: R = None
     r_source: str = ""
     change_scores: ChangeScores = "refuse"
+    variance: str = "LS"
+    before_after: BeforeAfter = "SMCR"
+    timepoint: Timepoint = "refuse"
+    shared_control: SharedControl = "refuse"
+    zero_cells: ZeroCells = "only0"
+
+    @model_validator(mode="after")
+    def _has_this_variance(self) -> EffectChoices:
+        allowed = MEASURES[self.measure].variances
+        if self.variance not in allowed:
+            raise ValueError(f"variance = '{self.variance}': {self.measure} has {', '.join(allowed)}")
+        return self
+
+
+class Acknowledge(_Frozen):
+    """A doubt about the data that is settled: which, and why the row is right."""
+
+    code: str
+    reason: Annotated[str, Field(min_length=1)]
+    study: str = ""
+    endpoint: str = ""
 
 
 class ModelChoices(_Frozen):
@@ -138,6 +169,7 @@ class Plan(_Frozen):
     model: ModelChoices
     endpoints: dict[str, Endpoint]
     alternatives: list[Alternative] = Field(default_factory=list)
+    acknowledge: list[Acknowledge] = Field(default_factory=list)
     overall_in_figure: bool = False
     path: Path = Path()
     sha256: str = ""
@@ -199,7 +231,13 @@ class Plan(_Frozen):
         units = {
             name: {endpoint.unit: 1.0, **endpoint.convert} for name, endpoint in self.endpoints.items() if endpoint.unit
         }
-        return Options(choices.measure, r, change, units)
+        return Options(choices.measure, r, change, units, choices.variance, choices.before_after, choices.timepoint,
+                       choices.shared_control, choices.zero_cells)  # fmt: skip
+
+    @property
+    def acknowledgements(self) -> tuple[Acknowledgement, ...]:
+        """The doubts about the data that the plan settles."""
+        return tuple(Acknowledgement(**item.model_dump()) for item in self.acknowledge)
 
     @property
     def better(self) -> dict[str, Better]:
@@ -263,6 +301,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "model": ModelChoices,
     "endpoints": Endpoint,
     "alternatives": Alternative,
+    "acknowledge": Acknowledge,
     "published": Published,
 }
 

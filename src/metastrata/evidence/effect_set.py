@@ -1,0 +1,250 @@
+"""Effects: what each study says of each endpoint, as an estimate and its standard error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metastrata.errors import Fault, InputError, TableError, unknown
+from metastrata.evidence.columns import Cell
+from metastrata.evidence.recipes import Metric, Origin
+from metastrata.evidence.studies import ALL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One study's effect on one endpoint.
+
+    Attributes
+    ----------
+    study, stratum, endpoint : str
+        Who, of which design, on what.
+    y, se : float
+        Estimate and standard error.
+    derivation : str
+        How they were come by, in words.
+    origin : {"reported", "derived", "imputed", "assumed"}
+        As printed; computed from what is printed; with a mean or an SD guessed from quantiles; with a value that the
+        study does not print at all.
+    cells : mapping
+        The study's row, for tables and figures.
+    metric : Metric
+        What it is an effect of: only like is pooled with like.
+    """
+
+    study: str
+    stratum: str
+    endpoint: str
+    y: float
+    se: float
+    derivation: str = "as given"
+    origin: Origin = "reported"
+    row: int | None = None
+    cells: Mapping[str, Cell] = field(default_factory=dict, repr=False)
+    metric: Metric = field(default=Metric(), repr=False)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A row left out, and why."""
+
+    study: str
+    stratum: str
+    endpoint: str
+    reason: str
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effects of a set of studies, ordered by stratum.
+
+    Attributes
+    ----------
+    items : tuple of Effect
+    measure : str
+        Code of the effect measure.
+    strata : tuple of str
+        Strata in the order they are shown; only those with at least one effect.
+    better : mapping
+        "lower" or "higher" for each endpoint whose direction is known.
+    excluded : tuple of Excluded
+        Rows left out, with their reasons.
+    notes : tuple of Fault
+        What deserves a reader's attention.
+    """
+
+    items: tuple[Effect, ...]
+    measure: str = "GEN"
+    strata: tuple[str, ...] = ()
+    better: Mapping[str, Better] = field(default_factory=dict)
+    excluded: tuple[Excluded, ...] = ()
+    notes: tuple[Fault, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def y(self) -> NDArray[np.float64]:
+        """Estimates, shape (study,)."""
+        return np.array([item.y for item in self.items])
+
+    @property
+    def se(self) -> NDArray[np.float64]:
+        """Standard errors, shape (study,)."""
+        return np.array([item.se for item in self.items])
+
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Study names, shape (study,)."""
+        return tuple(item.study for item in self.items)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoint names."""
+        return tuple(dict.fromkeys(item.endpoint for item in self.items))
+
+    @property
+    def direction(self) -> Better | None:
+        """The better direction of the only endpoint, if known."""
+        return self.better.get(self.endpoints[0]) if len(self.endpoints) == 1 else None
+
+    def endpoint(self, name: str) -> Effects:
+        """The effects on one endpoint, and the rows left out of it.
+
+        Raises
+        ------
+        InputError
+            If no row is about it.
+        """
+        known = dict.fromkeys([*self.endpoints, *(e.endpoint for e in self.excluded)])
+        if name not in known:
+            raise InputError(unknown("endpoint", name, known))
+        kept = self._keep(lambda item: item.endpoint == name)
+        return replace(kept, excluded=tuple(e for e in self.excluded if e.endpoint == name))
+
+    def stratum(self, name: str) -> Effects:
+        """The effects of one stratum."""
+        if name not in self.strata:
+            raise InputError(unknown("stratum", name, self.strata))
+        return self._keep(lambda item: item.stratum == name)
+
+    def without(self, studies: Iterable[str]) -> Effects:
+        """The effects without some studies; those are listed among the excluded.
+
+        Raises
+        ------
+        InputError
+            If a study is not there to be left out.
+        """
+        names = tuple(studies)
+        for name in names:
+            if name not in self.studies:
+                raise InputError(unknown("study", name, dict.fromkeys(self.studies)))
+        gone = tuple(
+            Excluded(e.study, e.stratum, e.endpoint, "left out", e.row) for e in self.items if e.study in names
+        )
+        kept = self._keep(lambda item: item.study not in names)
+        return replace(kept, excluded=kept.excluded + gone)
+
+    def _keep(self, wanted: object) -> Effects:
+        items = tuple(item for item in self.items if wanted(item))  # type: ignore[operator]
+        strata = tuple(s for s in self.strata if any(item.stratum == s for item in items))
+        endpoints = {item.endpoint for item in items}
+        return replace(
+            self,
+            items=items,
+            strata=strata,
+            excluded=tuple(e for e in self.excluded if e.endpoint in endpoints),
+            notes=tuple(n for n in self.notes if n.endpoint in endpoints),
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per effect: study, stratum, endpoint, y, se, and how it was derived."""
+        import pandas as pd
+
+        columns = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
+        return pd.DataFrame([{c: getattr(item, c) for c in columns} for item in self.items], columns=list(columns))
+
+    @classmethod
+    def from_estimates(
+        cls,
+        y: ArrayLike,
+        se: ArrayLike,
+        study: Sequence[str] | None = None,
+        stratum: Sequence[str] | None = None,
+        endpoint: str = "effect",
+        better: Better | None = None,
+    ) -> Effects:
+        """Effects from plain arrays.
+
+        Parameters
+        ----------
+        y, se : array_like, shape (study,)
+            Estimates and their standard errors.
+        study, stratum : sequence of str, optional
+            Names; by default "study 1", ... in one stratum, "all".
+        endpoint : str
+            Name of the endpoint.
+        better : {"lower", "higher"}, optional
+            Direction of benefit, needed for P(benefit).
+
+        Raises
+        ------
+        InputError
+            If lengths differ or a value is not a number; a TableError naming every row where a value is missing or
+            not finite, an SE is not positive, or a name stands twice.
+
+        Examples
+        --------
+        >>> effects = Effects.from_estimates(y=[-0.4, -0.7], se=[0.2, 0.3])
+        >>> effects.studies
+        ('study 1', 'study 2')
+        """
+        try:
+            estimates, errors = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(se, float))
+        except (TypeError, ValueError):
+            raise InputError("y and se must be numbers") from None
+        if estimates.ndim > 1 or errors.ndim > 1:
+            raise InputError(f"y and se must be one-dimensional (got {estimates.shape} and {errors.shape})")
+        if better is not None:
+            check_direction(better)
+        k = len(estimates)
+        names = [f"study {i}" for i in range(1, k + 1)] if study is None else [str(s) for s in study]
+        strata = [ALL] * k if stratum is None else [str(s) for s in stratum]
+        if not len(errors) == len(names) == len(strata) == k:
+            raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}")
+        items = [
+            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1) for i in range(k)
+        ]
+        faults = [
+            Fault(f"y = {item.y}, se = {item.se}: both must be finite, and se > 0", item.row, None, item.study)
+            for item in items
+            if not (math.isfinite(item.y) and math.isfinite(item.se) and item.se > 0)
+        ]
+        faults += [
+            Fault(f"the name '{name}' stands twice", None, "study", name)
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ]
+        if faults:
+            raise TableError("estimates", faults)
+        order = tuple(dict.fromkeys(strata))
+        items.sort(key=lambda item: order.index(item.stratum))
+        return cls(tuple(items), "GEN", order, {endpoint: better} if better else {})
+
+
+def check_direction(direction: object) -> None:
+    """Refuse anything that is no direction of benefit."""
+    if direction not in get_args(Better):
+        raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
