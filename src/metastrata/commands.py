@@ -50,7 +50,8 @@ def check(plan: PlanPath) -> None:
         read = read_plan(plan)
         effects, faults = assess(read)
         for alternative in read.alternatives:
-            faults += [f for f in assess(read, alternative)[1] if f not in faults]
+            # A doubt about an alternative's rows is its own affair; what forbids it is said here.
+            faults += [f for f in assess(read, alternative)[1] if f.stops and f not in faults]
     except MetastrataError as error:
         _stop(error)
     stopping = [fault for fault in faults if fault.stops]

@@ -262,3 +262,12 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
 )
 def test_faults_are_refused_in_words(refusal, text, message):
     assert message in refusal(text)
+
+
+def test_how_the_table_is_read(plan, refusal):
+    read = plan(PLAN + '[table]\nsep = ";"\ndecimal = ","\nmissing = ["NR"]\n')
+    choices = read.table_format.choices("SMD", ("pain",))
+    assert (choices.sep, choices.decimal, choices.missing, choices.outcomes) == (";", ",", ("NR",), ("pain",))
+    assert "unknown key 'table.sepp'; did you mean 'sep'?" in refusal(PLAN + '[table]\nsepp = ";"\n')
+    assert "choose from '.' and ','" in refusal(PLAN + '[table]\ndecimal = ";"\n')
+    assert "did you mean 'table'?" in refusal(PLAN + '[tabel]\nsep = ";"\n')

@@ -28,7 +28,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     InputError
         If the table cannot be read at all, or an alternative leaves out a study that is not there.
     """
-    studies, faults = load_studies(plan.table)
+    studies, faults = load_studies(plan.table, plan.table_format.choices(plan.effects.measure, tuple(plan.endpoints)))
     options = plan.options(alternative)
     effects, more = derive_effects(
         studies,

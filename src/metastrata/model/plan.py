@@ -14,6 +14,7 @@ from metastrata.evidence.effects import Better
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import INDEPENDENT, BeforeAfter, ChangeScores, Options, SharedControl, ZeroCells
 from metastrata.evidence.screening import Acknowledgement
+from metastrata.evidence.tables import TableChoices
 from metastrata.model.model import Heterogeneity, Mean, Model, PriorSpec
 from metastrata.model.priors import prior
 
@@ -132,6 +133,25 @@ class Acknowledge(_Frozen):
     endpoint: str = ""
 
 
+class TableSection(_Frozen):
+    """How the study table is read: separator, decimal mark, encoding, sheet, codes for missing values."""
+
+    sep: str | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
+    sheet: str | None = None
+    missing: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _readable(self) -> TableSection:
+        self.choices()
+        return self
+
+    def choices(self, measure: str | None = None, outcomes: tuple[str, ...] | None = None) -> TableChoices:
+        """The same for the reader."""
+        return TableChoices(self.sep, self.decimal, self.encoding, self.sheet, tuple(self.missing), measure, outcomes)
+
+
 class ModelChoices(_Frozen):
     """The model and its priors."""
 
@@ -164,6 +184,7 @@ class Plan(_Frozen):
     question: str = ""
     notes: list[str] = Field(default_factory=list)
     seed: int = Field(default=1, ge=0)
+    table_format: TableSection = Field(default=TableSection(), alias="table")
     effects: EffectChoices = EffectChoices()
     strata: dict[str, str]
     model: ModelChoices
@@ -297,6 +318,7 @@ def read_plan(path: str | Path) -> Plan:
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
+    "table": TableSection,
     "effects": EffectChoices,
     "model": ModelChoices,
     "endpoints": Endpoint,
@@ -326,7 +348,7 @@ def _explain(error: Any, content: dict[str, Any]) -> str:
     if kind == "extra_forbidden":
         section = next((_SECTIONS[part] for part in reversed(place[:-1]) if part in _SECTIONS), Plan)
         section = Alternative if place[0].startswith("alternative '") else section
-        fields = [name for name in section.model_fields if name not in ("path", "sha256")]
+        fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
     if kind == "missing":
         return f"'{where}' is missing{_choices_of(place[-1])}"
