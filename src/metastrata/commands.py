@@ -113,7 +113,12 @@ def run(
 @app.command()
 def effects(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A study table: CSV, Excel or RevMan.")],
-    measure: Annotated[str, typer.Option(help="Effect measure, such as SMD, MD, OR, RR, RD or GEN.")] = "SMD",
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="Effect measure: SMD, MD, OR, RR, RD, GEN, ROM, IRR, PLO, PETO, SMDH, SMD1, SMCC, PPC2 or SMCRD."
+        ),
+    ] = "SMD",
     r: Annotated[str | None, typer.Option(help="Pre-post correlation where none is printed, or 'independent'.")] = None,
     change_scores: Annotated[
         str, typer.Option(help="Change-score effects among raw-score ones: refuse, convert or as_reported.")

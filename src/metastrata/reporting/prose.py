@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metastrata.evidence.measures import MEASURES
 from metastrata.plots.style import interval, number
 from metastrata.plots.tables import probability
 from metastrata.reporting.results import EndpointResult, RunResult
-
-MEASURES = {
-    "SMD": "standardised mean difference (SMD, Hedges g; in standard deviations)",
-    "MD": "mean difference",
-    "OR": "log odds ratio",
-    "RR": "log risk ratio",
-    "RD": "risk difference",
-    "GEN": "effect as reported",
-}
 
 
 def p_text(p: float) -> str:
@@ -140,7 +132,7 @@ def methods(result: RunResult, versions: Mapping[str, str], settings: Mapping[st
     fitted = [e.fit for e in result.endpoints if e.fit]
     several = len(plan.strata) > 1
     text = [
-        f"Effects were expressed as {MEASURES[plan.effects.measure]}, signed as treated minus control, or after minus "
+        f"Effects were expressed as {_measure(plan.effects.measure)}, signed as treated minus control, or after minus "
         "before. " + _derivation_text(result),
         _model_text(result),
         f"Priors: {'; '.join(f'{k} ~ {v}' for k, v in model.prior_lines().items() if several or k != 'omega')}.",
@@ -153,6 +145,11 @@ def methods(result: RunResult, versions: Mapping[str, str], settings: Mapping[st
     if not fitted:
         text.insert(3, "No endpoint had two studies or more: nothing was pooled.")
     return text
+
+
+def _measure(code: str) -> str:
+    name = MEASURES[code].name
+    return f"{name} (Hedges g, in standard deviations)" if code == "SMD" else name
 
 
 def _computation(settings: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metastrata.errors import Fault
 from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit
 from metastrata.model.plan import Endpoint, Plan
@@ -71,6 +72,7 @@ class RunResult:
     endpoints: tuple[EndpointResult, ...]
     sensitivity: pd.DataFrame
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[Fault, ...] = ()
 
     @property
     def status(self) -> str:
@@ -118,6 +120,7 @@ def as_json(result: RunResult, version: str) -> dict[str, Any]:
             "heterogeneity": plan.model.heterogeneity,
             "priors": plan.statistical_model().prior_lines(),
         },
+        "notes": [str(note) for note in result.notes],
         "endpoints": {e.name: _endpoint(e) for e in result.endpoints},
         "sensitivity": records(result.sensitivity),
     }
@@ -132,6 +135,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "status": result.status,
         "reasons": list(result.reasons),
         "studies": records(result.effects.to_frame()),
+        "notes": [str(note) for note in result.effects.notes],
         "left_out": [
             {"study": e.study, "stratum": e.stratum, "reason": e.reason, "row": e.row} for e in result.effects.excluded
         ],

@@ -75,7 +75,8 @@ def run(
         with job.timing("loading"):
             _load(engine)
         results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
-        result = RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds)
+        notes = tuple(note for note in effects.notes if not note.endpoint)
+        result = RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes)
         tell("figures and report")
         _write(job, result, folder, started)
     tell(f"wrote {out}")
