@@ -13,6 +13,8 @@ from .evidence.studies import read_studies as read_studies
 from .evidence.effects import Effect as Effect
 from .evidence.effects import Effects as Effects
 from .evidence.effects import effect_sizes as effect_sizes
+from .evidence.risk_of_bias import RiskOfBias as RiskOfBias
+from .evidence.risk_of_bias import read_risk_of_bias as read_risk_of_bias
 from .model.priors import Prior as Prior
 from .model.priors import prior as prior
 from .model.priors import normal as normal
@@ -46,5 +48,6 @@ from .appraisal.sweeps import sweep_omega as sweep_omega
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest
+from .reporting.rscript import r_script as r_script
 from .reporting.results import RunResult as RunResult
 from .reporting.run import run as run

@@ -9,7 +9,7 @@ import pytest
 from metastrata.errors import InputError
 from metastrata.frequentist.pooling import pool
 from metastrata.frequentist.presets import PRESETS, pool_as, revman_smd
-from metastrata.frequentist.tau2_interval import tau2_interval
+from metastrata.frequentist.tau2_intervals import tau2_interval
 
 DATA = json.loads((Path(__file__).parents[1] / "reference" / "metafor" / "rma_uni" / "bcg_RR.json").read_text())
 Y, VARIANCE = DATA["input"]["yi"], DATA["input"]["vi"]

@@ -12,7 +12,7 @@ from metastrata.errors import InputError, unknown
 from metastrata.frequentist.moments import Floats
 from metastrata.frequentist.pooling import Classical, pool
 from metastrata.frequentist.subgroups import Subgroups, pool_subgroups
-from metastrata.frequentist.tau2_interval import Tau2Interval, tau2_interval
+from metastrata.frequentist.tau2_intervals import Tau2Interval, tau2_interval
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _differences(key: str, exact: Marginal, draws: Any) -> list[Difference]:
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
-        errors = {
+        errors: dict[str | float, float] = {
             "mean": float(az.mcse(draws, method="mean")),
             "SD": float(az.mcse(draws, method="sd")),
             **{p: float(az.mcse(draws, method="quantile", prob=p)) for p in PROBABILITIES},

@@ -34,7 +34,7 @@ class Sampled:
 
     def quantile(self, p: ArrayLike) -> Floats:
         """Quantiles at the probabilities `p`."""
-        return np.asarray(np.quantile(self.draws, p))
+        return np.asarray(np.quantile(self.draws, np.asarray(p, dtype=float)))
 
     def cdf(self, x: ArrayLike) -> Floats:
         """Share of draws at or below each `x`."""

@@ -10,7 +10,7 @@ import pytest
 
 from metastrata.errors import InputError
 from metastrata.frequentist import variance_components
-from metastrata.frequentist.multilevel import multilevel, multivariate
+from metastrata.frequentist.hierarchies import multilevel, multivariate
 from metastrata.frequentist.pooling import pool
 from metastrata.frequentist.random_terms import Term, blocks
 from metastrata.frequentist.variance_components import Problem, maximise, solve

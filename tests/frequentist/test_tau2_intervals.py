@@ -12,7 +12,7 @@ from scipy.stats import chi2
 from metastrata.errors import InputError
 from metastrata.frequentist.moments import Samples, log_likelihood, moments
 from metastrata.frequentist.pooling import pool
-from metastrata.frequentist.tau2_interval import tau2_interval
+from metastrata.frequentist.tau2_intervals import tau2_interval
 
 FOLDER = Path(__file__).parents[1] / "reference" / "metafor" / "rma_uni"
 WAYS = {"QP": ("Q-profile", "REML"), "PL_REML": ("profile", "REML"), "PL_ML": ("profile", "ML")}

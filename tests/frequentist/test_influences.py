@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metastrata.errors import InputError
-from metastrata.frequentist.influence import influence
+from metastrata.frequentist.influences import influence
 from metastrata.frequentist.pooling import pool
 
 FOLDER = Path(__file__).parents[1] / "reference" / "metafor" / "bias_diag"
