@@ -161,13 +161,19 @@ ALTERNATIVE = PLAN + '[[alternatives]]\nname = "x"\n'
         (PLAN + '[model]\nmean = "exchangable"\n', "model.mean = 'exchangable': choose from common, exchangeable, ind"),
         (PLAN + '[model]\nheterogeneity = "x"\n', "model.heterogeneity = 'x': choose from common, independent"),
         (PLAN + '[effects]\nchange_scores = "converted"\n', "effects.change_scores = 'converted': choose from refuse,"),
-        (PLAN + '[effects]\nr = "independant"\n', "effects.r = 'independant': neither a correlation between -1 and 1 nor 'independent'"),
+        (
+            PLAN + '[effects]\nr = "independant"\n',
+            "effects.r = 'independant': neither a correlation between -1 and 1 nor 'independent'",
+        ),
         # priors, with their place
         (changed(PRIOR_OF_TAU, 'tau = "half_norml(1)"'), "model.priors.tau: unknown prior 'half_norml': choose from"),
         (changed(PRIOR_OF_TAU, 'tau = "half_normal(-1)"'), "model.priors.tau: half_normal: scale must be > 0 (got -1)"),
         (changed(PRIOR_OF_TAU, "tau = 0.5"), "model.priors.tau: a prior is written as text, such as"),
         (changed(PRIOR_OF_TAU, 'tau = "normal(0, 1)"'), "tau is a standard deviation; normal(0, 1) allows negative"),
-        (changed(PRIOR_OF_TAU, 'tau = { rtc = "half_normal(1)" }'), "prior of tau: unknown stratum 'rtc': choose from rct, cohort; did you mean 'rct'?"),
+        (
+            changed(PRIOR_OF_TAU, 'tau = { rtc = "half_normal(1)" }'),
+            "prior of tau: unknown stratum 'rtc': choose from rct, cohort; did you mean 'rct'?",
+        ),
         (changed('mu = "normal(0, 1)"', 'mu = { rct = "normal(0, 1)" }'), "the prior of mu cannot differ by stratum"),
         (changed("omega =", "sigma ="), "no parameter 'sigma' in this model: it has mu, tau, omega"),
         (ALTERNATIVE + 'priors = { omega = "hlf_normal(1)" }\n', ".priors.omega: unknown prior 'hlf_normal'"),
