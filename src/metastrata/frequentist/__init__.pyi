@@ -23,3 +23,6 @@ from .missing_studies import trim_and_fill as trim_and_fill
 from .hierarchies import multilevel as multilevel
 from .hierarchies import multivariate as multivariate
 from .robust import cluster_robust as cluster_robust
+from .formula import design_matrix as design_matrix
+from .selection import Selection as Selection
+from .selection import selection_model as selection_model

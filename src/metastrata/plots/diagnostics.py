@@ -56,7 +56,7 @@ def save_diagnostics(fit: Fit, folder: Path) -> dict[str, Path]:
         path = folder / f"{fit.endpoint}_{kind}.png"
         with style(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draw().savefig(path, dpi=100)
+            draw().savefig(path, dpi=80)
         paths[kind] = path
     import matplotlib.pyplot as plt
 

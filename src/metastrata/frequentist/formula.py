@@ -1,0 +1,133 @@
+"""Design matrices of meta-regressions, from a formula."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metastrata.errors import InputError
+from metastrata.frequentist.checks import design
+from metastrata.frequentist.moments import Floats
+
+FUNCTIONS = frozenset({"C", "I", "bs", "center", "cs", "exp", "log", "log10", "log2", "poly", "scale", "sqrt"})
+QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
+CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+OTHERS = re.compile(r"[\])\"'`]\s*\(|\b(?:lambda|for)\b|\.\s*[A-Za-z_]|__|[{}]")
+WORD = re.compile(r"\b[A-Za-z_]\w*\b(?!\s*(?:\(|=(?!=)))")
+CONTRASTS = re.compile(r"\bcontr\.(?:treatment|sum|helmert|poly|diff|SAS)\b")
+
+
+def design_matrix(formula: str, frame: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+    """Build the design matrix of a meta-regression.
+
+    Parameters
+    ----------
+    formula : str
+        Right side of a formula in Wilkinson's notation, such as ``"latitude + C(allocation)"``; an intercept is
+        included unless ``- 1`` or ``0 +`` is said. ``a * b`` for interactions, ``poly(x, 2)`` or ``I(x**2)`` for
+        polynomials, ``C(x, contr.treatment("base"))`` for the level to compare with; names that are not words in
+        backticks.
+    frame : DataFrame
+        A row for each study, a column for each moderator; text and categories are factors.
+
+    Returns
+    -------
+    x : ndarray, shape (study, coefficient)
+    names : tuple of str
+        Of the coefficients, for `meta_regression`.
+
+    Raises
+    ------
+    InputError
+        If the formula cannot be read, calls anything but the known functions, or names a moderator that does not
+        exist, is missing for a study or is the same in all; if columns depend on each other; or if the package
+        formulaic is not installed.
+
+    Notes
+    -----
+    Wilkinson and Rogers (1973, Appl Stat 22:392), as read by formulaic. formulaic evaluates Python, so only the
+    functions C, I, bs, center, cs, exp, log, log2, log10, poly, scale and sqrt may be called.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> x, names = design_matrix("year + C(blind)", pd.DataFrame({"year": [1, 2, 4], "blind": ["no", "yes", "no"]}))
+    >>> names
+    ('Intercept', 'year', 'C(blind)[T.yes]')
+    >>> x[1].tolist()
+    [1.0, 2.0, 1.0]
+    """
+    formulaic = _package()
+    _check_text(formula)
+    try:
+        parsed = formulaic.Formula(formula)
+        variables = sorted({str(v) for v in parsed.required_variables} | _words(formula).intersection(frame.columns))
+    except Exception as error:
+        raise InputError(f"formula {formula!r} cannot be read: {error}") from error
+    if hasattr(parsed, "lhs") or not hasattr(parsed, "get_model_matrix"):
+        raise InputError(f"formula {formula!r}: give its right side only; the effects are given beside it")
+    _check_frame(variables, frame)
+    try:
+        matrix = parsed.get_model_matrix(frame[variables], context=None, na_action="ignore")
+    except Exception as error:
+        raise InputError(f"formula {formula!r} cannot be evaluated: {error}") from error
+    names = tuple(str(column) for column in getattr(matrix, "columns", ()))
+    if not names:
+        raise InputError(f"formula {formula!r} has no coefficients, or several parts")
+    x = np.asarray(matrix, float)
+    _check_constant(x, names)
+    return design(x, len(frame), names), names
+
+
+def _package() -> Any:
+    """The package formulaic."""
+    try:
+        return importlib.import_module("formulaic")
+    except ImportError as error:
+        raise InputError("formulas need the package formulaic, which is not installed") from error
+
+
+def _words(formula: str) -> set[str]:
+    """Names outside quotes that are neither called nor options (formulaic overlooks those within `poly`)."""
+    return set(WORD.findall(CONTRASTS.sub("C", QUOTED.sub("", formula))))
+
+
+def _check_text(formula: str) -> None:
+    """Refuse what would run arbitrary Python, or mean something else than in R."""
+    bare = CONTRASTS.sub("C", QUOTED.sub("q", formula))
+    if "~" in bare.lstrip().removeprefix("~"):
+        raise InputError(f"formula {formula!r}: give its right side only; the effects are given beside it")
+    unknown = [name for name in CALLED.findall(bare) if name not in FUNCTIONS]
+    if unknown:
+        raise InputError(f"formula {formula!r} calls {unknown[0]}: known are {', '.join(sorted(FUNCTIONS))}")
+    if found := OTHERS.search(bare):
+        raise InputError(f"formula {formula!r}: {found.group()!r} is not allowed; put odd names in backticks")
+    if re.search(r"\w\([^)]*\^", bare):
+        raise InputError(f"formula {formula!r}: write ** for a power, as in I(x**2)")
+
+
+def _check_frame(variables: list[str], frame: pd.DataFrame) -> None:
+    """Refuse moderators that do not exist, are missing for a study, or do not vary."""
+    for name in variables:
+        if name not in frame.columns:
+            known = ", ".join(str(c) for c in frame.columns)
+            raise InputError(f"there is no moderator {name!r}: known are {known}")
+        values = frame[name]
+        if isinstance(values, pd.DataFrame):
+            raise InputError(f"there are several columns {name!r}")
+        missing = np.flatnonzero(values.isna().to_numpy())
+        if len(missing):
+            raise InputError(f"moderator {name!r} is missing for study {missing[0] + 1}: leave the study out")
+        if values.nunique() < 2:
+            raise InputError(f"moderator {name!r} is the same in every study: leave it out")
+
+
+def _check_constant(x: Floats, names: tuple[str, ...]) -> None:
+    """Refuse columns beside the intercept that do not vary."""
+    for name, column in zip(names, x.T, strict=True):
+        if name != "Intercept" and len(column) and (column == column[0]).all():
+            raise InputError(f"'{name}' is the same in every study: leave it out")
