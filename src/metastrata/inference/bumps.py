@@ -20,7 +20,6 @@ from metastrata.inference.small import invert, multiply
 Floats = NDArray[np.float64]
 
 POWER, BLEND = 4.0, 8.0
-MARGIN = 4
 
 ROOT_2PI = float(np.sqrt(2 * np.pi))
 
@@ -88,7 +87,7 @@ class Bumps:
     def quadrature(self) -> Floats:
         """Weights that integrate a function, within the bounds, from its values at `x`."""
         inside = np.ones(len(self.x)) if self.cut is None else self.cut.inside
-        return np.einsum("j,ji->i", inside, self._inverse)
+        return np.asarray(np.einsum("j,ji->i", inside, self._inverse))
 
     def fit(self, values: Floats) -> Floats:
         """Coefficients of the bumps that reproduce a function at the grid points.
@@ -130,16 +129,6 @@ class Bumps:
             scaled = coefficients[:, i] / (ROOT_2PI * np.sqrt(total))
             result[:, i] = multiply(table, scaled.T).T
         return result
-
-    def part(self, bright: NDArray[np.bool_]) -> tuple[Bumps, slice]:
-        """The stretch of the grid that holds some points, with a margin; and where it is.
-
-        A function is fitted to a fraction of its largest value: leaving out where it does not matter, but may be large,
-        keeps it accurate where it does.
-        """
-        inside = np.flatnonzero(bright)
-        own = slice(max(int(inside[0]) - MARGIN, 0), int(inside[-1]) + MARGIN + 1)
-        return Bumps(self.x[own], self.width[own], self.bounds, self.layout), own
 
     def mixture(self, values: Floats) -> NormalMixture:
         """The distribution whose density, within the bounds, has these values (up to a factor) at the grid points."""

@@ -192,9 +192,10 @@ class StratumMixture:
     def study_moments(self, y: Floats, se: Floats) -> tuple[Floats, Floats]:
         """Posterior mean and SD of the effects of many studies, shape (study,)."""
         mass, first, second = self._by_tau
-        safe = np.maximum(mass, 1e-300)
-        mean_given, variance_given = first / safe, np.maximum(second / safe - (first / safe) ** 2, 0)
-        tau2 = self.rule.t**2
+        seen = mass > 1e-20 * np.max(mass)
+        mass, first, second = mass[seen], first[seen], second[seen]
+        mean_given, variance_given = first / mass, np.maximum(second / mass - (first / mass) ** 2, 0)
+        tau2 = self.rule.t[seen] ** 2
         shrink = se[:, None] ** 2 / (se[:, None] ** 2 + tau2)
         centre = shrink * mean_given + (1 - shrink) * y[:, None]
         mean = np.einsum("st,t->s", centre, mass)
@@ -217,7 +218,7 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
         return False
     panel = rule.panels[-1]
     density = contribution[-panel.order :] / panel.weights
-    if not np.all(density[-4:] > 1e-3 * np.sum(contribution) / np.ptp(rule.x)):
+    if not np.all(density[-4:] > 1e-3 * abs(np.sum(contribution)) / np.ptp(rule.x)):
         return False
     slope = (math.log(density[-1]) - math.log(density[-4])) / (panel.nodes[-1] - panel.nodes[-4])
     return bool(slope > -0.03)

@@ -35,6 +35,8 @@ from metastrata.inference.quadrature import Axis, ScaleRule
 
 Floats = NDArray[np.float64]
 
+BARELY = 1e-9
+
 
 class Link(NamedTuple):
     """Strata joined through mu: log evidence, and mean and variance of mu, all of shape (tau, omega, part)."""
@@ -88,7 +90,7 @@ def uncut(joined: Link, weight: Floats, prior: NormalParts) -> tuple[Floats, Cut
     sd = np.sqrt(joined.variance)
     cut = Cut(np.ones_like(sd), *((end - joined.mean) / sd for end in prior.bounds))
     inside = cut.inside
-    if np.sum(weight * (1 - inside)) < 1e-14:
+    if np.sum(weight * (1 - inside)) < BARELY:
         return weight, None
     if np.sum(weight[inside < 1e-7]) > 1e-7:
         low, high = prior.bounds

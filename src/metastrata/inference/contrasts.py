@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 LOW = 0.005
-FAINT = 1e-11
-COARSER = 1.25
-TWO = 3 / np.sqrt(2)  # the product of two likelihoods is narrower than either
-GENTLE = 0.25
+FAINT = 1e-12
+DIM = 1e-7
+RELATIVE = 1.1
+TWO = 2.4 / np.sqrt(2)  # the product of two likelihoods is narrower than either
+GENTLE = 0.35
 
 
 def difference(tree: Tree, a: int, b: int) -> NormalMixture:
@@ -56,7 +57,7 @@ def _grids(tree: Tree, a: int, b: int) -> tuple[Bumps, Bumps, Bumps]:
     (low_a, middle_a, high_a), (low_b, middle_b, high_b) = (_ends(tree, s) for s in (a, b))
     wide_a, wide_b = (_width(tree.strata[s][0]) for s in (a, b))
     common = _layout(tree.grid)
-    core, tight, step = common.centres[0], common.scales[0] / 3, COARSER * common.step
+    core, tight, step = common.centres[0], common.scales[0] / 3, RELATIVE * common.step
     means = [
         place(Layout(np.array([centre, core, middle]), TWO * np.array([sd, tight, wide]), common.step), low, high)
         for (centre, sd), middle, wide, low, high in (
@@ -82,14 +83,21 @@ def _layout(grid: Bumps) -> Layout:
 
 def _ends(tree: Tree, s: int) -> tuple[float, float, float]:
     """Where a stratum's mean can be: lower end, middle, upper end."""
-    from metastrata.inference.messages import bright
-
     mean, grid = tree.strata[s][0].mean, tree.grid
     density = mean.pdf(grid.x)
-    inside = np.flatnonzero(bright(grid, density))
+    inside = np.flatnonzero(_bright(grid, density))
     share = np.cumsum(density * grid.width)
     middle = float(np.interp(0.5, share / share[-1], grid.x))
     return float(grid.x[max(inside[0] - 1, 0)]), middle, float(grid.x[min(inside[-1] + 1, len(grid.x) - 1)])
+
+
+def _bright(grid: Bumps, density: Floats) -> NDArray[np.bool_]:
+    """Where on a grid a density holds mass, counting also what it adds to the second moment."""
+    mass = np.maximum(density * grid.width, 0)
+    share = np.cumsum(mass) / np.sum(mass)
+    low, middle, high = np.interp([0.25, 0.5, 0.75], share, grid.x)
+    spread = high - low + np.min(grid.width)
+    return np.asarray(mass * (1 + ((grid.x - middle) / spread) ** 2) > FAINT * np.sum(mass))
 
 
 def _width(stratum: StratumMixture) -> float:
@@ -100,13 +108,13 @@ def _width(stratum: StratumMixture) -> float:
 def _smooth_part(tree: Tree, a: int, b: int) -> tuple[Floats, Bumps]:
     """Everything but the spike, as mass of omega and density of the difference, shape (omega, difference); its grid.
 
-    The integral over m_a has narrow places where either likelihood has, and theirs move apart with d. Each is integrated
-    on its own grid, by weights that favour the finer one at each point (Becke 1988, J Chem Phys 88:2547).
+    The integral over m_a has narrow places where either likelihood has, and theirs move apart with d. Each is
+    integrated on its own grid, by weights that favour the finer one at each point (Becke 1988, J Chem Phys 88:2547).
     """
     means_a, means_b, apart = _grids(tree, a, b)
-    ends = [(means_a.x[i] + means_b.x[i]) / 2 for i in (0, -1)]
-    grid, own = tree.grid.part((tree.grid.x > ends[0]) & (tree.grid.x < ends[1]))
-    middle = grid.fit(tree.grid.blurred(tree.cavity(a, b)[None], tree.between.t**2 / 2)[0][:, own])
+    grid, means = tree.grid, [tree.strata[s][0].mean.mean for s in (a, b)]
+    middle = grid.blurred(tree.cavity(a, b)[None], tree.between.t**2 / 2)[0]
+    at, middle = _fit_tilted(grid, middle, tree.mass.sum(1), sum(means) / 2)
     precision, height = -0.5 / grid.width**2, 1 / (ROOT_2PI * grid.width)
     together = np.empty((len(apart.x), len(grid.x)))
     like_a, like_b = (tree.branches[s].likelihood for s in (a, b))
@@ -118,12 +126,28 @@ def _smooth_part(tree: Tree, a: int, b: int) -> tuple[Floats, Bumps]:
         coarser = _layout(means_a).spacing(m) / _layout(means_b).spacing(m - d)
         share = np.where(np.arange(len(m)) < len(means_a.x), 1 / (1 + coarser**4), 1 / (1 + coarser**-4))
         both *= share * weights
-        table = ((m - d / 2)[:, None] - grid.x) ** 2
+        keep = np.abs(both) > FAINT * np.max(np.abs(both))
+        table = ((m[keep] - d / 2)[:, None] - at) ** 2
         table *= precision
         with np.errstate(under="ignore"):
             np.exp(table, out=table)
-        together[i] = np.einsum("m,mi->i", both, table)
+        together[i] = np.einsum("m,mi->i", both[keep], table)
     return np.einsum("di,oi->od", together * height, middle), apart
+
+
+def _fit_tilted(grid: Bumps, values: Floats, mass: Floats, where: float) -> tuple[Floats, Floats]:
+    """Fit functions that may be tiny where they matter: as bumps times an exponential, which are bumps again.
+
+    Returns their centres, shape (bump,), and coefficients, shape (omega, bump).
+    """
+    i, row = int(np.argmin(np.abs(grid.x - where))), int(np.argmax(mass))
+    log = np.log(np.maximum(values[row], 1e-300))
+    slope = float(np.gradient(log, grid.x)[i])
+    from_here = grid.x - grid.x[i]
+    if abs(slope) * grid.width[i] < GENTLE or np.max(log - slope * from_here) > log[i] + 2:
+        return grid.x, grid.fit(values)
+    growth = np.exp(slope * from_here + 0.5 * slope**2 * grid.width**2)
+    return grid.x + slope * grid.width**2, grid.fit(values * np.exp(-slope * from_here)) * growth
 
 
 def _times_spike(fine: ScaleRule, apart: Bumps, smooth: Floats, heavy: bool) -> NormalMixture:
@@ -154,7 +178,7 @@ def _tilt(apart: Bumps, smooth: Floats, spike: Floats) -> tuple[Floats, NDArray[
     posterior = log - 0.5 * apart.x**2 / spike - 0.5 * np.log(spike)
     top = np.argmax(posterior, axis=1)
     slope = np.gradient(log, apart.x, axis=1)[row, top]
-    matters = posterior[row, top] > np.max(posterior) + np.log(FAINT)
+    matters = posterior[row, top] > np.max(posterior) + np.log(DIM)
     tilted = log - slope[:, None] * (apart.x - apart.x[top][:, None])
     tame = tilted.max(1) < log[row, top] + 2
     steep = np.abs(slope) * apart.width[top] > GENTLE

@@ -129,7 +129,7 @@ def log_density(prior: Prior, x: Floats) -> Floats:
     """Log density of a prior inside its support, any shape of `x`."""
     with np.errstate(divide="ignore"):
         logs = [math.log(w) + FORMULAS[p.family].logpdf(x, *p.parameters) for w, p in parts(prior)]
-    return logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs)
+    return np.asarray(logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs))
 
 
 def distribution(prior: Prior, x: Floats | float) -> Floats:

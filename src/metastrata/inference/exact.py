@@ -89,7 +89,7 @@ def _essentials(design: Design, omega: float | None) -> list[Callable[[Solution]
     return get
 
 
-def _there(marginal: T | None) -> T:
+def _there[V](marginal: V | None) -> V:
     if marginal is None:
         raise KeyError("the model has no such quantity")
     return marginal
@@ -261,7 +261,7 @@ class ExactPosterior:
         -------
         dict
             "mu" (chain, draw), or (chain, draw, stratum) if the means are independent; "tau" (chain, draw, stratum);
-            "omega" (chain, draw) where the mean is exchangeable. At omega = infinity "mu_stratum" replaces mu and omega.
+            "omega" (chain, draw) where the mean is exchangeable. At omega = infinity "mu_stratum" replaces both.
         """
         values = self._solution.draw(chains * draws, rng)
         if self.omega == math.inf:

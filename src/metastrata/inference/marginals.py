@@ -74,7 +74,7 @@ class ScaleDensity:
         """Posterior SD; infinite if it does not exist."""
         if self.infinite_sd or self.infinite_mean:
             return float("inf")
-        return float(np.sqrt(max(self.mass @ (self.rule.t - self.mean) ** 2, 0.0)))
+        return float(np.sqrt(max(float(self.mass @ (self.rule.t - self.mean) ** 2), 0.0)))
 
     def _evaluate(self, x: Floats) -> tuple[Floats, Floats]:
         """Density in x and distribution function at coordinates x."""
@@ -111,8 +111,8 @@ class ScaleDensity:
         below = np.maximum.accumulate(below)
         i = np.clip(np.searchsorted(below, flat), 1, len(knots) - 1)
         low, high, rise = knots[i - 1], knots[i], np.maximum(below[i] - below[i - 1], 1e-300)
-        slopes = (np.maximum(density[j], 0) * (high - low) for j in (i - 1, i))
-        x = low + (high - low) * invert_hermite(np.clip((flat - below[i - 1]) / rise, 0, 1), *slopes, rise)
+        before, after = (np.maximum(density[j], 0) * (high - low) for j in (i - 1, i))
+        x = low + (high - low) * invert_hermite(np.clip((flat - below[i - 1]) / rise, 0, 1), before, after, rise)
         for _ in range(3):
             height, reached = self._evaluate(x)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -33,7 +33,6 @@ from metastrata.model.priors import Prior
 Floats = NDArray[np.float64]
 
 UNDERFLOW = -600.0
-FAINT = 1e-11
 BLOCK = 40_000
 
 
@@ -94,7 +93,7 @@ class Branch:
 
 def _log_sum(table: Floats) -> tuple[Floats, Floats]:
     """Log of the sum of exponentials over the last axis, and the terms up to a factor; the table is overwritten."""
-    shift = np.max(table)
+    shift: Floats = np.asarray(np.max(table))
     table -= shift
     if np.min(np.max(table[:, [0, -1]], axis=-1)) < UNDERFLOW:  # far from the studies: scale each row on its own
         peak = table.max(-1, keepdims=True)
@@ -103,15 +102,6 @@ def _log_sum(table: Floats) -> tuple[Floats, Floats]:
     with np.errstate(under="ignore"):
         np.exp(table, out=table)
     return shift + np.log(table.sum(-1)), table
-
-
-def bright(grid: Bumps, density: Floats) -> NDArray[np.bool_]:
-    """Where on a grid a density holds mass, counting also what it adds to the second moment."""
-    mass = np.maximum(density * grid.width, 0)
-    share = np.cumsum(mass) / np.sum(mass)
-    low, middle, high = np.interp([0.25, 0.5, 0.75], share, grid.x)
-    spread = high - low + np.min(grid.width)
-    return np.asarray(mass * (1 + ((grid.x - middle) / spread) ** 2) > FAINT * np.sum(mass))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +187,8 @@ class Tree:
         )
 
     def _stratum(self, s: int, rest: Floats) -> tuple[StratumMixture, float]:
-        branch = self.branches[s]
-        density = branch.likelihood(self.grid.x, 0.0).sum(0) * rest
-        grid, own = self.grid.part(bright(self.grid, density))
-        weight = branch.likelihood(grid.x, grid.width**2) * grid.fit(rest[own])
+        branch, grid = self.branches[s], self.grid
+        weight = branch.likelihood(grid.x, grid.width**2) * grid.fit(rest)
         v, width = branch.profile.variance[:, None], grid.width**2
         centre, variance = (v * grid.x + width * branch.profile.centre[:, None]) / (v + width), v * width / (v + width)
         cut = None
@@ -208,14 +196,14 @@ class Tree:
             low, high = ((end - centre) / np.sqrt(variance) for end in grid.bounds)
             cut = Cut(np.ones_like(low), low, high)
         total = float(np.sum(weight if cut is None else weight * cut.inside))
-        short = None if self.grid.cut is not None else self._on_grid(density, total)
+        short = None if grid.cut is not None else self._on_grid(branch.likelihood(grid.x, 0.0).sum(0) * rest, total)
         return StratumMixture(branch.rule, weight / total, centre, variance, cut, short), total
 
     def _on_grid(self, density: Floats, total: float) -> NormalMixture | None:
         """The posterior of a stratum mean as bumps, unless it is too narrow for the grid."""
-        if abs(np.sum(density * self.grid.quadrature) - total) > 1e-7 * total:
-            return None
-        return self.grid.mixture(density)
+        short = self.grid.mixture(density)
+        seen = abs(np.sum(density * self.grid.quadrature) - total) < 1e-7 * total
+        return short if seen and np.sum(np.abs(short.weight)) < 1 + 1e-7 else None
 
     def contrast(self, a: int, b: int) -> NormalMixture:
         """The difference of two stratum means."""

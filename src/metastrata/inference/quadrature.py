@@ -243,7 +243,7 @@ class ScaleRule:
             start, left = start + panel.order, left & ~inside
         stretch = np.exp(other.axis.log_jacobian(other.x) - self.axis.log_jacobian(x)) * other.weights
         matrix *= stretch[:, None]
-        return matrix if self.axis.atom == 0 else block_diag(1.0, matrix)
+        return matrix if self.axis.atom == 0 else block_diag(np.ones((1, 1)), matrix)
 
     def draw(self, mass: Floats, uniform: Floats) -> Floats:
         """Draw t by inverting its distribution function, each draw with its own density.
@@ -268,16 +268,17 @@ class ScaleRule:
         i = np.clip((cumulative < target[:, None]).sum(1), 1, len(x) - 1)
         row, width = np.arange(len(mass)), x[i] - x[i - 1]
         below, rise = cumulative[row, i - 1], np.maximum(cumulative[row, i] - cumulative[row, i - 1], 1e-300)
-        slopes = (np.maximum(density[row, j], 0) * width for j in (i - 1, i))
-        at = x[i - 1] + width * invert_hermite(np.clip((target - below) / rise, 0, 1), *slopes, rise)
+        before, after = (np.maximum(density[row, j], 0) * width for j in (i - 1, i))
+        at = x[i - 1] + width * invert_hermite(np.clip((target - below) / rise, 0, 1), before, after, rise)
         atom = target <= (mass[:, 0] if self.axis.atom > 0 else 0.0)
         return np.where(atom, self.axis.lower, np.maximum(self.axis.t(at), self.axis.lower))
 
 
 @lru_cache(maxsize=64)
 def knot_matrices(n: int) -> tuple[Floats, Floats, Floats]:
-    """The points -1, the n Gauss-Legendre nodes and 1; from values at the nodes to the integral from -1, and the value,
-    of their polynomial at these points.
+    """The points -1, the n Gauss-Legendre nodes and 1, and two matrices.
+
+    They lead from values at the nodes to the integral from -1, and the value, of their polynomial at these points.
     """
     nodes, _, coefficients = gauss(n)
     points = np.concatenate([[-1.0], nodes, [1.0]])

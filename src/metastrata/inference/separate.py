@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from metastrata.inference.bumps import compress
 from metastrata.inference.components import (
@@ -143,8 +144,7 @@ def difference(a: StratumMixture, b: StratumMixture, shared: bool) -> NormalMixt
 def _cut_difference(a: StratumMixture, b: StratumMixture, shared: bool) -> NormalMixture:
     """The same where the ends of a uniform prior cut something off: one mean is put on points, dense in its range."""
     whole = b.mean
-    low, high = whole.quantile([1e-14, 1 - 1e-14])
-    edges = np.linspace(low, high, PANELS + 1)
+    edges = whole.quantile(special.ndtr(np.linspace(-7.5, 7.5, PANELS + 1)))
     panels = [Panel(*ends, 16) for ends in pairwise(edges.tolist())]
     points, width = (np.concatenate([getattr(panel, name) for panel in panels]) for name in ("nodes", "weights"))
     if shared:

@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 
 FAINT = 1e-10
 DIM = 1e-5
+STEP = 0.1
+PAD = 20
 ENDS = np.array([1e-13, 1 - 1e-13])
 COARSE = 0.35
 STEPS = (0.15, 0.115, 0.088, 0.066, 0.05)
@@ -85,7 +87,8 @@ class Survey:
     def _bright(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The nodes (omega, mu) that matter."""
         d = (self.x - self.middle) / self.spread
-        return np.nonzero(self._mass * (1 + d**2) > FAINT)
+        rows, columns = np.nonzero(self._mass * (1 + d**2) > FAINT)
+        return rows, columns
 
     @cached_property
     def _bright_branches(self) -> list[Branch]:
@@ -138,8 +141,12 @@ class Survey:
         rules = [rule.refined(level) for rule in within]
         branches = tuple(Branch.at(group, rule) for group, rule in zip(self.groups, rules, strict=True))
         centres, scales = self._centres
-        bounds = self.prior.parameters if self.prior.family == "uniform" else None
-        grid = place(Layout(centres, 3 * scales, STEPS[level]), *self._range, bounds)
+        layout, ends, bounds = Layout(centres, 3 * scales, STEPS[level]), np.array(self._range), None
+        if self.prior.family == "uniform":
+            bounds = self.prior.parameters
+            if not between.t.any():  # bumps fit poorly near the ends of their grid: go on beyond those of the prior
+                ends = ends + np.array([-PAD, PAD]) * layout.spacing(ends)
+        grid = place(layout, float(ends[0]), float(ends[1]), bounds)
         return Tree(branches, between.refined(level), self.prior, grid)
 
     def _given_tau(self, s: int, tau: Floats) -> Floats:
@@ -192,7 +199,12 @@ class Survey:
         core = float(weight.sum() ** -0.5)
         centres = [float(np.clip(weight @ own / weight.sum(), *self._range)), self.middle]
         scales = [core, self.spread]
-        for centre, scale in zip(own, narrow, strict=True):
+        places = list(zip(own, narrow, strict=True))
+        if (
+            self.prior.family == "uniform"
+        ):  # at small omega its ends are nearly steps in what is known of a stratum mean
+            places += [(end, STEP * core) for end in self.prior.parameters]
+        for centre, scale in places:
             near = float(self._mass.sum(0)[np.abs(self.x - centre) < 3 * scale + self._gap(centre)].sum())
             coarse = min(np.hypot(centre - c, s) for c, s in zip(centres, scales, strict=True))
             if near > DIM and coarse > 1.5 * scale:
