@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from metastrata.errors import InputError
 from metastrata.frequentist.checks import design
 from metastrata.frequentist.moments import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FUNCTIONS = frozenset({"C", "I", "bs", "center", "cs", "exp", "log", "log10", "log2", "poly", "scale", "sqrt"})
 QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
@@ -117,7 +119,7 @@ def _check_frame(variables: list[str], frame: pd.DataFrame) -> None:
             known = ", ".join(str(c) for c in frame.columns)
             raise InputError(f"there is no moderator {name!r}: known are {known}")
         values = frame[name]
-        if isinstance(values, pd.DataFrame):
+        if values.ndim != 1:
             raise InputError(f"there are several columns {name!r}")
         missing = np.flatnonzero(values.isna().to_numpy())
         if len(missing):

@@ -9,7 +9,6 @@ from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 from scipy.special import chdtrc, ndtr, ndtri
 
 from metastrata.errors import InputError
@@ -209,6 +208,8 @@ def _tail(u: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _search(model: _Model) -> tuple[Floats, float, str]:
     """The highest maximum that the starts lead to, and why it does not count."""
+    from scipy.optimize import minimize
+
     weights = len(model.steps)
     bounds = [(-FAR, FAR), (0.0, FAR**2), *[(SMALLEST, LARGEST)] * weights]
     best, value = np.full(2 + weights, math.nan), math.inf
