@@ -21,10 +21,12 @@ from metastrata.model.priors import Prior
 Floats = NDArray[np.float64]
 Group = tuple[Floats, Floats]
 
+LOWEST = -1e300
+
 
 def log_total(log_values: Floats, axes: tuple[int, ...]) -> Floats:
     """Log of a sum of exponentials over some axes."""
-    peak = np.max(log_values, axis=axes, keepdims=True)
+    peak = np.maximum(np.max(log_values, axis=axes, keepdims=True), LOWEST)
     with np.errstate(divide="ignore", under="ignore"):
         return np.asarray(np.squeeze(np.log(np.exp(log_values - peak).sum(axes, keepdims=True)) + peak, axes))
 

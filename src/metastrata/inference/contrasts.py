@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from metastrata.inference.bumps import ROOT_2PI, Bumps, Layout, normal_density, place
 from metastrata.inference.components import StratumMixture, heavy_tail
@@ -27,9 +28,10 @@ Floats = NDArray[np.float64]
 LOW = 0.005
 FAINT = 1e-12
 DIM = 1e-7
-RELATIVE = 1.1
-TWO = 2.4 / np.sqrt(2)  # the product of two likelihoods is narrower than either
-GENTLE = 0.35
+RELATIVE = 0.95
+TWO = 2.2 / np.sqrt(2)  # the product of two likelihoods is narrower than either
+LINEAR, CUBIC = 4.0, 0.5
+GENTLE = 0.2
 
 
 def difference(tree: Tree, a: int, b: int) -> NormalMixture:
@@ -123,8 +125,9 @@ def _smooth_part(tree: Tree, a: int, b: int) -> tuple[Floats, Bumps]:
     for i, d in enumerate(apart.x):  # one at a time: small enough to stay in the cache
         m = np.concatenate([means_a.x, means_b.x + d])
         both = np.concatenate([at_a * like_b(means_a.x - d, 0.0).sum(0), at_b * like_a(means_b.x + d, 0.0).sum(0)])
-        coarser = _layout(means_a).spacing(m) / _layout(means_b).spacing(m - d)
-        share = np.where(np.arange(len(m)) < len(means_a.x), 1 / (1 + coarser**4), 1 / (1 + coarser**-4))
+        coarser = np.log(_layout(means_a).spacing(m) / _layout(means_b).spacing(m - d))
+        own = np.where(np.arange(len(m)) < len(means_a.x), coarser, -coarser)
+        share = special.expit(-own * (LINEAR + CUBIC * own**2))
         both *= share * weights
         keep = np.abs(both) > FAINT * np.max(np.abs(both))
         table = ((m[keep] - d / 2)[:, None] - at) ** 2

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +23,13 @@ from metastrata.inference.design import Design
 from metastrata.inference.draws import pairs
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
+from metastrata.inference.refinement import Ladder, distance
 from metastrata.inference.separate import place_separate
-from metastrata.inference.survey import STEPS, survey
+from metastrata.inference.survey import survey
 
 __all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
 
 Floats = NDArray[np.float64]
-T = TypeVar("T")
-
-CHECKED = np.array([0.025, 0.5, 0.975])
 FAR = 10.0
 
 
@@ -97,55 +94,6 @@ def _there[V](marginal: V | None) -> V:
 
 def _gap(a: float, b: float) -> float:
     return abs(a - b)
-
-
-def distance(coarse: Marginal, fine: Marginal) -> float:
-    """Largest difference of mean, SD and 2.5, 50 and 97.5 % points, in units of the posterior SD.
-
-    No coarse quantiles are computed: the coarse probability of the fine quantile says how far off it is.
-    """
-    q = fine.near_quantile(CHECKED)
-    scale = fine.sd if math.isfinite(fine.sd) else float(q[2] - q[0]) / 4
-    if scale == 0:
-        return 0.0
-    missed, height = np.abs(coarse.cdf(q) - fine.cdf(q)), fine.pdf(q)
-    gaps = [float(np.max(np.where(missed > 1e-12, missed / np.maximum(height, 1e-300), 0.0)))]
-    if math.isfinite(fine.mean) and math.isfinite(coarse.mean):
-        gaps.append(abs(fine.mean - coarse.mean))
-    if math.isfinite(fine.sd) or math.isfinite(coarse.sd):
-        gaps.append(abs(fine.sd - coarse.sd))
-    return max(gaps) / scale
-
-
-@dataclass(eq=False)
-class Ladder:
-    """Solutions of increasing resolution, made when asked for."""
-
-    make: Callable[[int], Solution]
-    tolerance: float
-    level: int = 1
-    _made: dict[int, Solution] = field(default_factory=dict)
-
-    def at(self, level: int) -> Solution:
-        """The solution at a level."""
-        if level not in self._made:
-            self._made[level] = self.make(level)
-        return self._made[level]
-
-    def settle(self, get: Callable[[Solution], T], gap: Callable[[T, T], float]) -> tuple[T, float]:
-        """Something of the solution, and its change from the level below, at the first level where that is small."""
-        error = math.inf
-        while self.level < len(STEPS):
-            fine = get(self.at(self.level))
-            error = gap(get(self.at(self.level - 1)), fine)
-            if error <= self.tolerance:
-                return fine, error
-            self.level += 1
-        self.level = len(STEPS) - 1
-        raise IntegrationError(
-            f"deterministic integration does not settle: the last refinement still changed a result by {error:.1e} "
-            f"(of its posterior SD), more than {self.tolerance:.0e}. Use engine 'nuts', or a prior with lighter tails"
-        )
 
 
 def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
@@ -285,6 +233,9 @@ class Marginals(Mapping[str, Marginal]):
         if name not in self._found:
             self._found[name] = self._ladder.settle(self._getters[name], distance)[0]
         return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._getters
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._getters)
