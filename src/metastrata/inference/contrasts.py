@@ -166,6 +166,9 @@ def _times_spike(fine: ScaleRule, apart: Bumps, smooth: Floats, heavy: bool) -> 
     fitted = apart.fit(smooth * np.exp(-tilt * from_top))
     at, height = apart.x + tilt * own, np.exp(tilt * from_top + 0.5 * tilt**2 * own)
     weight = fitted * height * normal_density(at, spike + own)
+    # What should be nothing is rounding, which the spike may blow up: leave it out.
+    expected = np.maximum(smooth, 0) * apart.width * normal_density(apart.x, spike + own)
+    weight = np.where(expected > FAINT * np.max(expected), weight, 0.0)
     weight /= weight.sum()
     centre, variance = at * spike / (spike + own), spike * own / (spike + own)
     heavy = heavy or heavy_tail(fine, np.sum(weight * (centre**2 + variance), axis=1))

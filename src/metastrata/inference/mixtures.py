@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-8
 BLOCK = 60_000
+MISSED = 1e-6
 ROOT_2PI = float(np.sqrt(2 * np.pi))
 
 
@@ -166,9 +167,12 @@ class NormalMixture:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 probit = special.ndtri(f)
                 new = x + (z - probit) * np.exp(-0.5 * probit**2) / (ROOT_2PI * self.pdf(x))
-            new = np.where(np.isfinite(new) & (new > low) & (new < high), new, (low + high) / 2)
+            moved, missed = np.abs(new - x), np.abs(f - flat) > MISSED
+            # A tiny step far from the goal is rounding in a tail: not to be believed.
+            safe = np.isfinite(new) & (new > low) & (new < high) & ~(missed & (moved < 1e-4 * scale))
+            new = np.where(safe, new, (low + high) / 2)
             moved, x = np.abs(new - x), new
-            if np.all((moved <= 1e-9 * scale) | (high - low <= 1e-12 * (scale + np.abs(x)))):
+            if np.all((moved <= 1e-9 * scale) & ~missed | (high - low <= 1e-12 * (scale + np.abs(x)))):
                 break
         return np.where(flat <= 0, -np.inf, np.where(flat >= 1, np.inf, x)).reshape(p.shape)
 
