@@ -26,9 +26,7 @@ CONFLICT = (([0.0, 0.02, -0.01], [0.05] * 3), ([1.0, 1.02, 0.97], [0.05] * 3))
 GIANT = (([0.5, 0.1, 0.3, 0.9], [0.01, 0.3, 0.4, 0.2]), ([0.2, 0.6, 0.1], [0.02, 0.3, 0.25]))
 
 
-def design(
-    groups: object, mean: str = "exchangeable", heterogeneity: str = "independent", **priors: str
-) -> Design:
+def design(groups: object, mean: str = "exchangeable", heterogeneity: str = "independent", **priors: str) -> Design:
     y = [v for ys, _ in groups for v in ys]
     se = [v for _, ses in groups for v in ses]
     stratum = [f"s{i}" for i, (ys, _) in enumerate(groups) for _ in ys]
