@@ -129,6 +129,33 @@ def test_an_alternative_changes_only_what_it_names(plan):
     assert found.statistical_model(uncorrelated) == found.statistical_model()
 
 
+def test_an_alternative_may_derive_its_effects_otherwise(plan):
+    found = plan(
+        PLAN
+        + """\
+        [effects]
+        r = 0.5
+        variance = "UB"
+        timepoint = "first"
+        [[alternatives]]
+        name = "others"
+        r = 0.3
+        variance = "LS2"
+        before_after = "SMCRP"
+        timepoint = 6
+        shared_control = "split"
+        zero_cells = "all"
+        [[alternatives]]
+        name = "none"
+        """
+    )
+    others, none = (found.options(alternative) for alternative in found.alternatives)
+    assert (others.r, others.variance, others.before_after) == (0.3, "LS2", "SMCRP")
+    assert (others.timepoint, others.shared_control, others.zero_cells) == (6.0, "split", "all")
+    assert (others.measure, others.change_scores) == ("SMD", "refuse")
+    assert none == found.options()
+
+
 def test_a_plan_does_not_change(plan):
     with pytest.raises(ValueError, match="frozen"):
         plan().title = "other"
@@ -252,6 +279,8 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
         (PLAN + 'convert = { "mg" = 0.001 }\n', "endpoints.pain: convert: say the unit"),
         (PLAN + "[endpoints.pain.published]\nestimate = 1\nci = [0, 2]\nci_level = 0.95\n", "ci_level = 0.95"),
         (ALTERNATIVE + 'priors = { omega = "normal(0, 1)" }\n', "alternative 'x'"),
+        (ALTERNATIVE + 'variance = "XX"\n', "alternative 'x': variance = 'XX': SMD has LS, LS2, UB"),
+        (ALTERNATIVE + 'timepoint = "lst"\n', "alternative 'x'.timepoint = 'lst': choose from refuse, first, last, or"),
     ],
     ids=[
         "unknown measure",
@@ -264,6 +293,8 @@ def test_a_plan_that_is_not_utf_8_is_refused(tmp_path):
         "factor without unit",
         "level 0.95",
         "alternative not named",
+        "variance of an alternative",
+        "time point of an alternative",
     ],
 )
 def test_faults_are_refused_in_words(refusal, text, message):

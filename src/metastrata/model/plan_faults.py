@@ -1,0 +1,85 @@
+"""What is wrong with a plan, in plain sentences: where, what was seen, what may stand there."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from metastrata.errors import MetastrataError, nearest
+from metastrata.evidence.effects import Better
+from metastrata.model.plan_sections import (
+    Acknowledge,
+    Alternative,
+    EffectChoices,
+    Endpoint,
+    ModelChoices,
+    Published,
+    TableSection,
+)
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "table": TableSection,
+    "effects": EffectChoices,
+    "model": ModelChoices,
+    "endpoints": Endpoint,
+    "alternatives": Alternative,
+    "acknowledge": Acknowledge,
+    "published": Published,
+}
+_WANTED = {
+    "list_type": "a list [...] is wanted",
+    "dict_type": "a table {...} is wanted",
+    "model_type": "a table [...] is wanted",
+    "string_type": "a text is wanted",
+    "float_type": "a number is wanted",
+    "int_type": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "bool_type": "true or false is wanted",
+}
+
+
+def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> str:
+    """One fault of a plan in a plain sentence; `plan` is the class whose keys stand outside any section."""
+    place = _place(error["loc"], content)
+    where = ".".join(place) or "plan"
+    kind, seen = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        section = next((_SECTIONS[part] for part in reversed(place[:-1]) if part in _SECTIONS), plan)
+        section = Alternative if place[0].startswith("alternative '") else section
+        fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
+        return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
+    if kind == "missing":
+        return f"'{where}' is missing{_choices_of(place[-1])}"
+    if kind == "literal_error":
+        choices = [c.strip(" '") for c in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}"
+    if kind == "value_error":
+        cause = error["ctx"]["error"]
+        said = isinstance(seen, (dict, BaseModel)) or isinstance(cause, MetastrataError)
+        return str(cause) if not place else f"{where}: {cause}" if said else f"{where} = {_toml(seen)}: {cause}"
+    return f"{where} = {_toml(seen)}: {_WANTED.get(kind, error['msg'].lower().replace('input should be', 'must be'))}"
+
+
+def _toml(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else repr(value)
+
+
+def _place(location: tuple[Any, ...], content: dict[str, Any]) -> list[str]:
+    """The keys that lead to a fault; an alternative goes by its name."""
+    place = [str(part) for part in location if not _is_branch(part)]
+    if len(place) > 1 and place[0] == "alternatives" and place[1].isdigit():
+        entry = content["alternatives"][int(place[1])]
+        name = entry.get("name", int(place[1]) + 1) if isinstance(entry, dict) else int(place[1]) + 1
+        place[:2] = [f"alternative '{name}'"]
+    return place
+
+
+def _choices_of(key: str) -> str:
+    return f": choose from {', '.join(get_args(Better))}" if key == "better" else ""
+
+
+def _is_branch(part: Any) -> bool:
+    """Pydantic names the branches of a union in a fault's place; a reader has no use for them."""
+    text = str(part)
+    return any(mark in text for mark in ("function-", "literal[", "tuple[", "float", "nullable", "constrained"))

@@ -1,0 +1,189 @@
+"""The sections of a plan, key by key: what may stand there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from metastrata.errors import nearest
+from metastrata.evidence.effects import Better
+from metastrata.evidence.measures import MEASURES
+from metastrata.evidence.recipes import INDEPENDENT, BeforeAfter, ChangeScores, SharedControl, ZeroCells
+from metastrata.evidence.tables import TableChoices
+from metastrata.model.model import Heterogeneity, Mean
+from metastrata.model.priors import prior
+
+
+class Frozen(BaseModel):
+    """A part of a plan: its keys are known, its values checked, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _r(value: Any) -> Any:
+    """A pre-post correlation, or "independent"."""
+    value = _number(value)
+    if value is None or value == INDEPENDENT or (isinstance(value, float) and -1 < value < 1):
+        return value
+    raise ValueError(f"neither a correlation between -1 and 1 nor '{INDEPENDENT}'")
+
+
+def _measure(value: str) -> str:
+    if value not in MEASURES:
+        raise ValueError(f"choose from {', '.join(MEASURES)}{nearest(value, MEASURES)}")
+    return value
+
+
+def _timepoint(value: Any) -> Any:
+    """A rule for studies with several time points."""
+    value = _number(value)
+    if value is None or value in ("refuse", "first", "last") or (isinstance(value, float) and value >= 0):
+        return value
+    raise ValueError("choose from refuse, first, last, or a number of months")
+
+
+def _pair(value: Any) -> Any:
+    """Two numbers written as a list."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("two numbers are wanted: [lower, upper]")
+    return tuple(value)
+
+
+def _prior_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _prior_text(item) for key, item in value.items()}
+    return str(prior(value))
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
+Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidator(_timepoint)]
+AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, BeforeValidator(_timepoint)]
+PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
+
+
+class Published(Frozen):
+    """A published pooled result, to be set beside ours."""
+
+    estimate: Number
+    ci: Annotated[tuple[Number, Number], BeforeValidator(_pair)]
+    ci_level: Annotated[float, BeforeValidator(_number), Field(ge=50, lt=100)] = 95.0
+    source: str = ""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Published:
+        if not self.ci[0] < self.estimate < self.ci[1]:
+            raise ValueError(f"the estimate {self.estimate} must lie inside its interval {list(self.ci)}")
+        return self
+
+
+class Endpoint(Frozen):
+    """One endpoint: its label, the direction of benefit, its unit, what is already published."""
+
+    label: str
+    better: Better
+    unit: str = ""
+    convert: dict[str, Positive] = Field(default_factory=dict)
+    mid: Positive | None = None
+    mid_source: str = ""
+    published: Published | None = None
+
+    @model_validator(mode="after")
+    def _has_a_unit_to_convert_to(self) -> Endpoint:
+        if self.convert and not self.unit:
+            raise ValueError('convert: say the unit that the others are converted to, unit = "..."')
+        return self
+
+
+class EffectChoices(Frozen):
+    """How effect sizes are derived."""
+
+    measure: Annotated[str, AfterValidator(_measure)] = "SMD"
+    r: R = None
+    r_source: str = ""
+    change_scores: ChangeScores = "refuse"
+    variance: str = "LS"
+    before_after: BeforeAfter = "SMCR"
+    timepoint: Timepoint = "refuse"
+    shared_control: SharedControl = "refuse"
+    zero_cells: ZeroCells = "only0"
+
+    @model_validator(mode="after")
+    def _has_this_variance(self) -> EffectChoices:
+        self.changed({})
+        return self
+
+    def changed(self, changes: dict[str, Any]) -> EffectChoices:
+        """The same with some choices changed, each of them already checked by itself."""
+        variance = changes.get("variance", self.variance)
+        allowed = MEASURES[self.measure].variances
+        if variance not in allowed:
+            raise ValueError(f"variance = '{variance}': {self.measure} has {', '.join(allowed)}")
+        return self.model_copy(update=changes)
+
+
+class Acknowledge(Frozen):
+    """A doubt about the data that is settled: which, and why the row is right."""
+
+    code: str
+    reason: Annotated[str, Field(min_length=1)]
+    study: str = ""
+    endpoint: str = ""
+
+
+class TableSection(Frozen):
+    """How the study table is read: separator, decimal mark, encoding, sheet, codes for missing values."""
+
+    sep: str | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
+    sheet: str | None = None
+    missing: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _readable(self) -> TableSection:
+        self.choices()
+        return self
+
+    def choices(self, measure: str | None = None, outcomes: tuple[str, ...] | None = None) -> TableChoices:
+        """The same for the reader."""
+        return TableChoices(self.sep, self.decimal, self.encoding, self.sheet, tuple(self.missing), measure, outcomes)
+
+
+class ModelChoices(Frozen):
+    """The model and its priors."""
+
+    mean: Mean = "exchangeable"
+    heterogeneity: Heterogeneity = "independent"
+    priors: dict[str, PriorText]
+
+
+class Alternative(Frozen):
+    """A sensitivity analysis: what differs from the main one."""
+
+    name: str
+    why: str = ""
+    leave_out: list[str] = Field(default_factory=list)
+    r: R = None
+    change_scores: ChangeScores | None = None
+    variance: str | None = None
+    before_after: BeforeAfter | None = None
+    timepoint: AnyTimepoint = None
+    shared_control: SharedControl | None = None
+    zero_cells: ZeroCells | None = None
+    mean: Mean | None = None
+    heterogeneity: Heterogeneity | None = None
+    priors: dict[str, PriorText] = Field(default_factory=dict)
+
+    @property
+    def of_effects(self) -> dict[str, Any]:
+        """What differs in the way effects are derived, by key of [effects]."""
+        names = [name for name in EffectChoices.model_fields if name in type(self).model_fields]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
