@@ -9,7 +9,7 @@ two_by_two           Mantel-Haenszel and Peto, on tables
 presets              what RevMan computes
 refits, influences   leaving studies out
 small_studies        Egger, Begg, PET-PEESE; missing_studies: trim and fill, fail-safe N
-selection            step-function selection models; formula: moderators written as a formula
+selection            step-function selection models
 hierarchies          several effects of one study; robust: cluster-robust inference
 """
 

@@ -4,6 +4,7 @@ from .pooling import pool as pool
 from .batch import Pools as Pools
 from .batch import pool_many as pool_many
 from .tau2_intervals import tau2_interval as tau2_interval
+from .regression import design_matrix as design_matrix
 from .regression import meta_regression as meta_regression
 from .regression import predict as predict
 from .subgroups import classical_by_stratum as classical_by_stratum
@@ -23,6 +24,5 @@ from .missing_studies import trim_and_fill as trim_and_fill
 from .hierarchies import multilevel as multilevel
 from .hierarchies import multivariate as multivariate
 from .robust import cluster_robust as cluster_robust
-from .formula import design_matrix as design_matrix
 from .selection import Selection as Selection
 from .selection import selection_model as selection_model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError
 from metastrata.frequentist.moments import Floats, Samples
+from metastrata.model.formula import design
 
 LARGEST = 1e75  # fourth powers stay finite
 
@@ -56,32 +56,3 @@ def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names
     if not reasonable(estimates, spread):
         raise InputError(f"an estimate or a variance is beyond {LARGEST:g} or below {1 / LARGEST:g}: change the unit")
     return Samples(estimates[None], spread[None], None if x is None else design(x, len(estimates), names))
-
-
-def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
-    """Check a design matrix of `k` rows.
-
-    Raises
-    ------
-    InputError
-        If its shape is wrong, a number is not finite, or its columns depend on each other.
-    """
-    matrix = np.asarray(x, float)
-    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
-    if matrix.ndim != 2 or matrix.shape[0] != k or matrix.shape[1] == 0:
-        raise InputError(f"the design matrix has shape {matrix.shape}: it needs {k} rows, one a study")
-    if not np.isfinite(matrix).all():
-        row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
-        raise InputError(f"study {row + 1} has {matrix[row, column]} for {_name(names, column)}: leave the study out")
-    scaled = matrix / np.maximum(np.abs(matrix).max(0), math.ulp(0.0))
-    for column in range(matrix.shape[1]):
-        if np.linalg.matrix_rank(scaled[:, : column + 1]) <= column:
-            raise InputError(
-                f"{_name(names, column)} says nothing that the columns before it do not say already (or there are too "
-                f"few studies): leave it out"
-            )
-    return matrix
-
-
-def _name(names: Sequence[str], column: int) -> str:
-    return f"'{names[column]}'" if column < len(names) else f"column {column + 1} of the design matrix"

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from scipy.special import chdtrc
 
 from metastrata.errors import InputError, unknown
-from metastrata.frequentist.checks import design
 from metastrata.frequentist.intervals import check_level, confidence_interval
 from metastrata.frequentist.moments import Floats
 from metastrata.frequentist.random_terms import STRUCTURES, Term, blocks, numbered
 from metastrata.frequentist.variance_components import Problem, maximise, solve, split
+from metastrata.model.formula import design
 
 METHODS = ("REML", "ML")
 INTERVALS = ("Wald", "t")

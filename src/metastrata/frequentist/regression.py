@@ -21,6 +21,7 @@ from metastrata.frequentist.intervals import (
     scale_factor,
 )
 from metastrata.frequentist.moments import Floats, Moments, Samples, moments
+from metastrata.model.formula import design_matrix as design_matrix
 
 
 @dataclass(frozen=True)

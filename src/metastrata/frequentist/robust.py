@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import InputError, unknown
-from metastrata.frequentist.checks import design
 from metastrata.frequentist.intervals import check_level, confidence_interval
 from metastrata.frequentist.moments import Floats
 from metastrata.frequentist.random_terms import numbered
+from metastrata.model.formula import design
 
 KINDS = ("CR2", "CR1", "CR0")
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError, unknown
-from metastrata.frequentist.checks import checked, design
+from metastrata.frequentist.checks import checked
 from metastrata.frequentist.intervals import check_level, confidence_interval
 from metastrata.frequentist.moments import Floats, Samples, moments
 from metastrata.frequentist.regression import meta_regression
+from metastrata.model.formula import design
 
 FEW = 10
 PREDICTORS = ("se", "variance", "n", "1/n", "sqrt(n)", "1/sqrt(n)")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import InputError
-from metastrata.frequentist.checks import design
-from metastrata.frequentist.moments import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Floats = NDArray[np.float64]
 
 FUNCTIONS = frozenset({"C", "I", "bs", "center", "cs", "exp", "log", "log10", "log2", "poly", "scale", "sqrt"})
 QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
@@ -133,3 +136,32 @@ def _check_constant(x: Floats, names: tuple[str, ...]) -> None:
     for name, column in zip(names, x.T, strict=True):
         if name != "Intercept" and len(column) and (column == column[0]).all():
             raise InputError(f"'{name}' is the same in every study: leave it out")
+
+
+def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
+    """Check a design matrix of `k` rows.
+
+    Raises
+    ------
+    InputError
+        If its shape is wrong, a number is not finite, or its columns depend on each other.
+    """
+    matrix = np.asarray(x, float)
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    if matrix.ndim != 2 or matrix.shape[0] != k or matrix.shape[1] == 0:
+        raise InputError(f"the design matrix has shape {matrix.shape}: it needs {k} rows, one a study")
+    if not np.isfinite(matrix).all():
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
+        raise InputError(f"study {row + 1} has {matrix[row, column]} for {_name(names, column)}: leave the study out")
+    scaled = matrix / np.maximum(np.abs(matrix).max(0), math.ulp(0.0))
+    for column in range(matrix.shape[1]):
+        if np.linalg.matrix_rank(scaled[:, : column + 1]) <= column:
+            raise InputError(
+                f"{_name(names, column)} says nothing that the columns before it do not say already (or there are too "
+                f"few studies): leave it out"
+            )
+    return matrix
+
+
+def _name(names: Sequence[str], column: int) -> str:
+    return f"'{names[column]}'" if column < len(names) else f"column {column + 1} of the design matrix"

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from metastrata.errors import InputError
-from metastrata.frequentist.formula import design_matrix
 from metastrata.frequentist.regression import meta_regression
+from metastrata.model.formula import design_matrix
 
 FOLDER = Path(__file__).parents[1] / "reference" / "metafor" / "rma_metareg"
 
