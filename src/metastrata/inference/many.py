@@ -28,7 +28,7 @@ CHUNKS = 16
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to compute of each posterior: quantities, probabilities of the quantiles, points for P(quantity <= point)."""
+    """What to compute of each posterior: quantities, probabilities of quantiles, points of P(quantity <= point)."""
 
     quantities: tuple[str, ...]
     probabilities: tuple[float, ...]
