@@ -215,7 +215,7 @@ def fit_many(
     ...     for s in (0.1, 0.5, 1)
     ... }
     >>> [round(item["mu"].upper, 2) for item in ms.fit_many(models, effects)]
-    [-0.12, 0.03, 0.12]
+    [-0.1, 0.06, 0.21]
     """
     if not 0 < level < 1:
         raise InputError(f"level is a probability between 0 and 1, such as 0.95 (got {level})")
