@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from metastrata.inference.fit import Fit
@@ -13,6 +13,16 @@ from metastrata.plots.style import save
 from metastrata.plots.sweep import draw_omega_sweep
 from metastrata.plots.tables import forest_table, probability, single_study_table
 from metastrata.reporting.results import EndpointResult, RunResult
+
+KINDS = {
+    "forest": "Forest plot",
+    "omega": "Stratum means against omega, the SD between designs",
+    "overview": "Overview of all endpoints",
+    "prior_posterior": "Prior and posterior densities of mu, tau and omega",
+    "rank": "Rank plots by chain",
+    "trace": "Densities and traces by chain",
+}
+CAPTIONS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,41 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
         axis = f"{MEASURE_NAMES.get(result.plan.effects.measure, 'Effect')}, 95 % credible interval"
         overview = save(draw_overview(rows, title=result.plan.title, axis=axis), folder / "overview")[0]
     return Figures(forest, diagnostics, omega, overview)
+
+
+def listing(figures: Figures, result: RunResult, folder: Path) -> list[dict[str, str]]:
+    """The figures as results.json lists them: file within the folder, kind, endpoint, description, caption.
+
+    A field of `Figures` that maps endpoints to paths is a kind; one that maps them to more paths holds several kinds.
+    """
+    found: list[dict[str, str]] = []
+
+    def add(kind: str, endpoint: str, path: Path) -> None:
+        part = next((e for e in result.endpoints if e.name == endpoint), None)
+        entry = {"file": path.relative_to(folder).as_posix(), "kind": kind, "endpoint": endpoint}
+        found.append({**entry, "alt": _alt(kind, part), "caption": CAPTIONS.get(kind, "")})
+
+    for field_ in fields(figures):
+        value = getattr(figures, field_.name)
+        if isinstance(value, Path):
+            add(field_.name, "", value)
+        elif isinstance(value, dict):
+            for endpoint, path in value.items():
+                several = path.items() if isinstance(path, dict) else [(field_.name, path)]
+                for kind, file in several:
+                    add(kind, endpoint, file)
+    return found
+
+
+def _alt(kind: str, part: EndpointResult | None) -> str:
+    """What a figure shows, in words, for readers who cannot see it."""
+    what = KINDS.get(kind, kind.replace("_", " ").capitalize())
+    if part is None:
+        return f"{what}; the numbers are in the tables."
+    if kind == "forest":
+        names = ", ".join(part.effects.studies)
+        return f"{what} of {part.endpoint.label}: {len(part.effects)} studies ({names}); the numbers are in the tables."
+    return f"{part.endpoint.label}: {what[:1].lower()}{what[1:]}"
 
 
 def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:

@@ -85,7 +85,9 @@ def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     comparison = compare(found, published.model_dump() if published else None, plan.strata)
     with job.timing("sweeps"):
         sweep = sweep_omega(found) if found.design.omega is not None else None
-    return EndpointResult(name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep)
+    return EndpointResult(
+        name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep, plan.strata
+    )
 
 
 def fit_alternatives(

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metastrata.appraisal.explanations import Explanation, explain
 from metastrata.errors import Fault
-from metastrata.evidence.effects import Effects
+from metastrata.evidence.effects import Effect, Effects
 from metastrata.inference.fit import Fit
 from metastrata.model.plan import Endpoint, Plan
+from metastrata.plots.tables import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,8 @@ class EndpointResult:
     seed : int
     omega_sweep : DataFrame or None
         As `ms.sweep_omega` gives it, where the model has an omega.
+    labels : mapping
+        Names of the strata as a reader should see them.
     """
 
     name: str
@@ -50,6 +54,7 @@ class EndpointResult:
     comparison: pd.DataFrame | None
     seed: int
     omega_sweep: pd.DataFrame | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -104,12 +109,29 @@ def plain(value: Any) -> Any:
     return value
 
 
-def as_json(result: RunResult, version: str) -> dict[str, Any]:
-    """The whole of a run as plain data."""
+def as_json(
+    result: RunResult,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    figures: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """The whole of a run as plain data: everything a report says is in it.
+
+    Parameters
+    ----------
+    result : RunResult
+    settings : mapping
+        Engine, draws, tune, chains, seed.
+    versions : mapping
+        Versions of the packages used.
+    figures : sequence of mapping
+        The figures drawn: file within the folder, kind, endpoint, alt, caption.
+    """
     plan = result.plan
+    model = plan.statistical_model()
     return {
         "schema": SCHEMA,
-        "metastrata": version,
+        "metastrata": versions["metastrata"],
         "title": plan.title,
         "question": plan.question,
         "status": result.status,
@@ -118,11 +140,23 @@ def as_json(result: RunResult, version: str) -> dict[str, Any]:
         "model": {
             "mean": plan.model.mean,
             "heterogeneity": plan.model.heterogeneity,
-            "priors": plan.statistical_model().prior_lines(),
+            "priors": model.prior_lines(),
+            "equations": model.equations(len(plan.strata)),
         },
+        "plan": {
+            "file": plan.path.name,
+            "table": plan.table.name,
+            "notes": list(plan.notes),
+            "r_source": plan.effects.r_source,
+            "overall_in_figure": plan.overall_in_figure,
+            "alternatives": [{"name": a.name, "why": a.why} for a in plan.alternatives],
+        },
+        "settings": dict(settings),
+        "versions": dict(versions),
         "notes": [str(note) for note in result.notes],
         "endpoints": {e.name: _endpoint(e) for e in result.endpoints},
         "sensitivity": records(result.sensitivity),
+        "figures": [dict(figure) for figure in figures],
     }
 
 
@@ -132,15 +166,20 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "label": choices.label,
         "better": choices.better,
         "mid": choices.mid,
+        "mid_source": choices.mid_source,
         "status": result.status,
         "reasons": list(result.reasons),
-        "studies": records(result.effects.to_frame()),
+        "k": len(result.effects),
+        "strata": {s: {"k": sum(i.stratum == s for i in result.effects.items)} for s in result.effects.strata},
+        "studies": [_study(item) for item in result.effects.items],
         "notes": [str(note) for note in result.effects.notes],
         "left_out": [
             {"study": e.study, "stratum": e.stratum, "reason": e.reason, "row": e.row} for e in result.effects.excluded
         ],
         "summary": records(result.summary),
         "comparison": records(result.comparison),
+        "explanations": [] if fit is None else [_explanation(e, result.labels) for e in explain(fit)],
+        "omega": None if fit is None else _omega(fit),
         "omega_sweep": [
             {**row, "omega": "infinity" if row["omega"] is None else row["omega"]}
             for row in records(result.omega_sweep)
@@ -154,18 +193,59 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
     return content
 
 
+def _study(item: Effect) -> dict[str, Any]:
+    names = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
+    return {
+        **{name: plain(getattr(item, name)) for name in names},
+        "source": str(item.cells.get("source") or ""),
+        "uncontrolled": item.cells.get("mean_before") is not None
+        or any(word in item.stratum for word in ("before", "self_controlled")),
+    }
+
+
+def _explanation(found: Explanation, labels: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "stratum": found.stratum,
+        "material": found.material,
+        "sentence": found.sentence(labels),
+        "classical": list(found.classical),
+        "bayes": list(found.bayes),
+        "steps": [{"cause": step.cause, "shift": step.shift, "width": step.width} for step in found.steps],
+    }
+
+
+def _omega(fit: Fit) -> dict[str, Any] | None:
+    """Prior and posterior of omega (median, 95 % limits), and the smallest and largest pooling factor."""
+    prior, points = fit.design.omega, [0.5, 0.025, 0.975]
+    if prior is None:
+        return None
+    pooling = list(fit.exact.pooling.values()) if fit.exact is not None else []
+    return {
+        "prior": str(prior),
+        "range": [float(q) for q in prior.ppf(points)],
+        "posterior": [float(q) for q in fit.marginal("omega").quantile(points)],
+        "pooling": [float(min(pooling)), float(max(pooling))] if pooling else None,
+    }
+
+
 def _diagnostics(fit: Fit) -> dict[str, Any]:
     found = fit.diagnostics
     content: dict[str, Any] = {
+        "verdict": verdict(fit),
         "r_hat_max": plain(found.worst_r_hat),
         "ess_min": plain(found.least_ess),
         "divergences": found.divergences,
         "e_bfmi": [plain(v) for v in found.e_bfmi],
         "integration_error": fit.exact.error if fit.exact else None,
+        "agreement": [],
     }
     if found.agreement is not None:
         content["engines_differ_by_mcse"] = found.agreement.worst
         content["engines_differ_most_in"] = found.agreement.quantity
+        content["agreement"] = [
+            {**{name: plain(value) for name, value in vars(d).items()}, "in_mcse": plain(d.in_mcse)}
+            for d in found.agreement.differences
+        ]
     return content
 
 
@@ -185,8 +265,3 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t") else value
-
-
-def studies_left_out(results: Sequence[EndpointResult]) -> list[tuple[str, str, str]]:
-    """Rows left out of any endpoint: endpoint label, study, reason."""
-    return [(r.endpoint.label, e.study, e.reason) for r in results for e in r.effects.excluded]

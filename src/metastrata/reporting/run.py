@@ -9,7 +9,7 @@ from metastrata.errors import InputError, unknown
 from metastrata.inference.fit import ENGINES
 from metastrata.model.intake import require
 from metastrata.model.plan import Plan, read_plan
-from metastrata.reporting.figures import write_figures
+from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_alternatives, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.html import report_html
@@ -115,10 +115,11 @@ def _write(job: Job, result: RunResult, folder: Path, started: str) -> None:
     (folder / "summary.csv").write_text(csv_text(result.summary()), encoding="utf-8")
     if len(result.sensitivity):
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
-    found = versions()
-    (folder / "results.json").write_text(dump(as_json(result, found["metastrata"])), encoding="utf-8")
     with job.timing("figures"):
         figures = write_figures(result, folder / "figures")
-    (folder / "report.html").write_text(report_html(result, figures, settings, found), encoding="utf-8")
+    content = as_json(result, settings, versions(), listing(figures, result, folder))
+    (folder / "results.json").write_text(dump(content), encoding="utf-8")
+    with job.timing("report"):
+        (folder / "report.html").write_text(report_html(folder), encoding="utf-8")
     record = provenance(result, folder, settings, started, _now())
     (folder / "provenance.json").write_text(dump(record), encoding="utf-8")

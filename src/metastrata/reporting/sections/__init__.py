@@ -1,0 +1,41 @@
+"""The sections of a report, in their order. A section is a file with ``build(report) -> Section | None``.
+
+What is said of one endpoint is a file with ``build(report, name) -> list of blocks``, listed in `ENDPOINT`. Builders
+read results.json (`report.results`, a `Node`) and know nothing of file formats; to add a section, write its file and
+name it here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from metastrata.reporting.document import Block, Section, text
+from metastrata.reporting.sections.source import Source
+
+WHOLE = ("key_results", "endpoints", "sensitivity", "methods", "data", "diagnostics", "repeat")
+ENDPOINT = ("forest", "cannot_know", "borrowing", "comparison", "posterior")
+
+
+def sections(report: Source) -> tuple[Section, ...]:
+    """Every section that has something to say."""
+    found: list[Section] = []
+    for name in WHOLE:
+        found += _endpoints(report) if name == "endpoints" else _one(report, name)
+    return tuple(found)
+
+
+def _one(report: Source, name: str) -> list[Section]:
+    section: Section | None = import_module(f"{__name__}.{name}").build(report)
+    return [] if section is None else [section]
+
+
+def _endpoints(report: Source) -> list[Section]:
+    """A section for each endpoint."""
+    found = []
+    for name, endpoint in report.results["endpoints"].items():
+        blocks: list[Block] = []
+        for part in ENDPOINT:
+            blocks += import_module(f"{__name__}.{part}").build(report, name)
+        title = text(endpoint["label"].words(), report.flag(endpoint))
+        found.append(Section(f"endpoint-{name}", title, tuple(blocks), endpoint.raw["label"]))
+    return found
