@@ -48,6 +48,7 @@ PUBLIC = {
     "fit_many",
     "Classical",
     "classical",
+    "classical_by_stratum",
     "summary",
     "compare",
     "ForestTable",

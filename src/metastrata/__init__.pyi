@@ -41,7 +41,8 @@ from .inference.many import Fits as Fits
 from .inference.many import LightFit as LightFit
 from .inference.many import fit_many as fit_many
 from .frequentist.pooling import Classical as Classical
-from .frequentist.pooling import classical as classical
+from .frequentist.answers import classical as classical
+from .frequentist.answers import classical_by_stratum as classical_by_stratum
 from .appraisal.summaries import summary as summary
 from .appraisal.comparison import compare as compare
 from .appraisal.explanations import Explanation as Explanation

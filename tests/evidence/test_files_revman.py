@@ -19,7 +19,7 @@ from metastrata.errors import InputError, MetastrataError
 from metastrata.evidence.effects import effect_sizes
 from metastrata.evidence.studies import load_studies, read_studies
 from metastrata.evidence.tables import TableChoices
-from metastrata.frequentist.pooling import classical
+from metastrata.frequentist.answers import classical
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMD, RR = (-0.5307373106, 0.2592186057, 0.5397143748), (-0.7141172221, 0.1787420895, 0.3087602629)

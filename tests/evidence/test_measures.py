@@ -121,3 +121,15 @@ def test_vectors_of_the_formula_sheet():
     assert np.round(measures.mc(*paired), 8).tolist() == [2.6, 0.77506667]
     assert np.round(measures.smcr(12.4, 9.8, 3.1, 15, 0.6), 8).tolist() == [0.79282197, 0.07428556]
     assert np.round(measures.smcrh(12.4, 9.8, 4.2, 3.1, 15, 0.6), 8).tolist() == [0.79282197, 0.10886177]
+
+
+def test_revman_smd_by_hand():
+    """N = 25: g = 0.5 x (1 - 3/91); variance 25/150 + g^2 / (2 x 21.06)."""
+    g, variance = measures.smd([2, 0], [2, 1], [10, 10], [1, 0], [2, 1], [15, 15], variance="RevMan")
+    assert_allclose(g, [0.5 * 88 / 91, 0], rtol=1e-14)
+    assert_allclose(variance, [25 / 150 + (0.5 * 88 / 91) ** 2 / 42.12, 25 / 150], rtol=1e-14)
+
+
+def test_glass_has_no_revman_variance():
+    with pytest.raises(InputError, match="RevMan"):
+        measures.smd1(2, 10, 1, 2, 15, variance="RevMan")

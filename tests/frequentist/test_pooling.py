@@ -15,7 +15,8 @@ from scipy.special import gammaln
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist import likelihood
-from metastrata.frequentist.pooling import classical, pool
+from metastrata.frequentist.answers import classical
+from metastrata.frequentist.pooling import pool
 
 FOLDER = Path(__file__).parents[1] / "reference" / "metafor" / "rma_uni"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

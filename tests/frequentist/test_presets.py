@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from metastrata.errors import InputError
 from metastrata.frequentist.pooling import pool
-from metastrata.frequentist.presets import PRESETS, pool_as, revman_smd
+from metastrata.frequentist.presets import PRESETS, pool_as
 from metastrata.frequentist.tau2_intervals import tau2_interval
 
 DATA = json.loads((Path(__file__).parents[1] / "reference" / "metafor" / "rma_uni" / "bcg_RR.json").read_text())
@@ -47,18 +46,3 @@ def test_presets_name_their_source():
     assert all(name == preset.name and preset.source for name, preset in PRESETS.items())
     with pytest.raises(InputError, match="did you mean 'RevMan 5'"):
         pool_as("Revman5", Y, VARIANCE)
-
-
-def test_revman_smd_by_hand():
-    """N = 25: g = 0.5 x (1 - 3/91); variance 25/150 + g^2 / (2 x 21.06)."""
-    g, variance = revman_smd([2, 0], [2, 1], [10, 10], [1, 0], [2, 1], [15, 15])
-    assert g == pytest.approx([0.5 * 88 / 91, 0])
-    assert variance == pytest.approx([25 / 150 + (0.5 * 88 / 91) ** 2 / 42.12, 25 / 150])
-
-
-def test_revman_smd_refuses():
-    with pytest.raises(InputError, match="SD positive"):
-        revman_smd(1, 0, 10, 0, 1, 10)
-    with pytest.raises(InputError, match="at least 4"):
-        revman_smd(1, 1, 1, 0, 1, 2)
-    assert np.isfinite(revman_smd(1, 1, 2, 0, 1, 2)[1])

@@ -9,8 +9,10 @@ import pytest
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
+from metastrata.frequentist.answers import classical_by_stratum
 from metastrata.frequentist.pooling import pool
-from metastrata.frequentist.subgroups import classical_by_stratum, pool_subgroups
+from metastrata.frequentist.regression import meta_regression
+from metastrata.frequentist.subgroups import pool_subgroups
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "metafor" / "rma_subgroup.json").read_text())
 Y, VARIANCE, GROUP = (REFERENCE["input"][n] for n in ("yi", "vi", "group"))
@@ -104,3 +106,28 @@ def test_refuses():
     two = Effects.from_estimates(y=[0.1], se=[0.1], endpoint="b").items
     with pytest.raises(InputError, match="2 endpoints"):
         classical_by_stratum(Effects((*Effects.from_estimates(y=[0.1], se=[0.1], endpoint="a").items, *two)))
+
+
+def test_differences_are_the_test_between_two_groups():
+    """One difference: its square in standard errors is the chi-squared of the test, with the same p."""
+    data, group = REFERENCE["input"], ["a"] * 6 + ["b"] * 7
+    for interval in ("Wald", "HKSJ"):
+        found = pool_subgroups(data["yi"], data["vi"], group, interval=interval)
+        (one,) = found.differences
+        assert (one.first, one.second, one.df) == ("a", "b", math.inf)
+        assert one.estimate == found.groups["a"].estimate - found.groups["b"].estimate
+        assert (one.estimate / one.se) ** 2 == pytest.approx(found.q_between, rel=1e-12)
+        assert one.p_value == pytest.approx(found.q_between_p, rel=1e-9)
+
+
+def test_differences_with_a_common_tau2_are_those_of_the_regression():
+    """Dummies for groups b and c: their coefficients are b - a and c - a."""
+    data, group = REFERENCE["input"], ["a"] * 4 + ["b"] * 4 + ["c"] * 5
+    found = pool_subgroups(data["yi"], data["vi"], group, tau2="common")
+    x = np.array([[1, g == "b", g == "c"] for g in group], float)
+    fit = meta_regression(data["yi"], data["vi"], x)
+    first, second, _ = found.differences
+    assert [-first.estimate, -second.estimate] == pytest.approx(fit.coefficients[1:].tolist(), rel=1e-9)
+    assert [first.se, second.se] == pytest.approx(fit.se[1:].tolist(), rel=1e-9)
+    assert -first.upper == pytest.approx(fit.lower[1], rel=1e-9)
+    assert second.p_value == pytest.approx(fit.p_value[2], rel=1e-9)

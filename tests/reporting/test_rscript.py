@@ -10,7 +10,7 @@ import pytest
 import metastrata as ms
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.pooling import classical
+from metastrata.frequentist.answers import classical
 from metastrata.reporting.rscript import r_script
 
 ROOT = Path(__file__).resolve().parent.parent.parent

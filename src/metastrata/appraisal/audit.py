@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.pooling import classical
+from metastrata.frequentist.answers import classical
 
 if TYPE_CHECKING:
     import pandas as pd

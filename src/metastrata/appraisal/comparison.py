@@ -9,7 +9,8 @@ from metastrata.appraisal.explanations import explain
 from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.pooling import Classical, classical
+from metastrata.frequentist.answers import classical
+from metastrata.frequentist.pooling import Classical
 from metastrata.inference.fit import Fit
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.pooling import Classical, classical
+from metastrata.frequentist.answers import classical
+from metastrata.frequentist.pooling import Classical
 from metastrata.inference.design import Design
 from metastrata.inference.fit import Fit
 from metastrata.model.priors import Prior, normal

@@ -20,6 +20,7 @@ from metastrata.evidence.recipes import (
     BEFORE_AFTER,
     FORMULAS,
     INDEPENDENT,
+    REVMAN,
     ChangeScores,
     Options,
     Origin,
@@ -52,7 +53,7 @@ def recipe(row: Row, options: Options) -> Recipe | list[Fault]:
     if not isinstance(found, Recipe):
         return found
     allowed = FORMULAS[found.formula].variances
-    if allowed and options.variance not in allowed:
+    if allowed and options.variance not in (*allowed, REVMAN):
         return [row.fault(f"variance '{options.variance}' is not there for {found.text.split(',')[0]}: choose from "
                           f"{', '.join(allowed)}")]  # fmt: skip
     return found.with_(completed.texts, completed.origin, completed.notes)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.columns import Cell
-from metastrata.evidence.recipes import Metric, Origin
-from metastrata.evidence.studies import ALL
+from metastrata.evidence.recipes import Metric, Options, Origin
+from metastrata.evidence.studies import ALL, Studies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,15 @@ class Excluded:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What effects were derived from: a table, the options, and which strata were wanted."""
+
+    studies: Studies
+    options: Options
+    strata: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Effects:
     """The effects of a set of studies, ordered by stratum.
 
@@ -82,6 +91,8 @@ class Effects:
         Rows left out, with their reasons.
     notes : tuple of Fault
         What deserves a reader's attention.
+    source : Source or None
+        The table and the options the effects were derived from, if they were; see `rederive`.
     """
 
     items: tuple[Effect, ...]
@@ -90,6 +101,7 @@ class Effects:
     better: Mapping[str, Better] = field(default_factory=dict)
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Fault, ...] = ()
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from metastrata.evidence.effect_set import Better as Better
 from metastrata.evidence.effect_set import Effect as Effect
 from metastrata.evidence.effect_set import Effects as Effects
 from metastrata.evidence.effect_set import Excluded as Excluded
+from metastrata.evidence.effect_set import Source as Source
 from metastrata.evidence.effect_set import check_direction
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import (
@@ -70,7 +71,7 @@ def effect_sizes(
         refuse to mix them, convert by ``sqrt(2 (1 - r))``, or leave them as they are.
     units : mapping, optional
         For each endpoint, the units allowed and the factor that converts each: ``{"protein": {"g": 1, "mg": 0.001}}``.
-    variance : {"LS", "LS2", "UB", "AV", ...}
+    variance : {"LS", "LS2", "UB", "AV", "RevMan", ...}
         Type of variance, of those the measure has (`Measure.variances`).
     before_after : {"SMCR", "SMCRH", "SMCRP"}
         How before/after studies are standardised: by the SD before, the same without equal SDs, by both SDs.
@@ -179,7 +180,44 @@ def derive_effects(
     order = [s for s in strata or dict.fromkeys(i.stratum for i in items) if any(i.stratum == s for i in items)]
     items = [item for stratum in order for item in items if item.stratum == stratum]
     notes = tuple(replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes)
-    return Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded), notes), faults
+    source = Source(studies, options, None if strata is None else tuple(strata))
+    return Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded), notes, source), faults
+
+
+def rederive(effects: Effects, **changes: Any) -> Effects | None:
+    """The effects of the same studies, derived with other options.
+
+    Parameters
+    ----------
+    effects : Effects
+    **changes
+        Fields of `Options`: ``r=0.7``, ``variance="RevMan"``.
+
+    Returns
+    -------
+    Effects or None
+        In the same order; None if the effects were not derived from a table, or a study cannot be derived this way.
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> effects = ms.effect_sizes(ms.read_studies("data/normand1999.csv"), measure="SMD")
+    >>> again = rederive(effects, variance="RevMan")
+    >>> [round(float(e.se[1]), 4) for e in (effects, again)]
+    [0.2539, 0.254]
+    """
+    source = effects.source
+    if source is None:
+        return None
+    new, _ = derive_effects(
+        source.studies, replace(source.options, **changes), better=effects.better, strata=source.strata,
+        endpoints=effects.endpoints,
+    )  # fmt: skip
+    found = {(e.study, e.stratum, e.endpoint): e for e in new.items}
+    wanted = [(e.study, e.stratum, e.endpoint) for e in effects.items]
+    if not all(key in found for key in wanted):
+        return None
+    return replace(effects, items=tuple(found[key] for key in wanted), notes=new.notes, source=new.source)
 
 
 def _entries(

@@ -42,6 +42,7 @@ from metastrata.evidence.measures_tools import Estimate, Floats, arrays, hedges_
 from metastrata.evidence.measures_two_groups import (
     MD_VARIANCES,
     ROM_VARIANCES,
+    SMD1_VARIANCES,
     SMD_VARIANCES,
     SMDH_VARIANCES,
     md,
@@ -129,7 +130,7 @@ _ALL = (
     Measure("SMDH", "standardised mean difference without equal SDs", _SD, (_ARMS, _PAIRED), designs=_BOTH,
             variances=SMDH_VARIANCES),
     Measure("SMD1", "mean difference in SDs of the control group (Glass)", _SD, (_ARMS, _PAIRED), designs=_BOTH,
-            variances=SMD_VARIANCES),
+            variances=SMD1_VARIANCES),
     Measure("SMCC", "mean change in SDs of the change", _SD, (_PAIRED, ("n", "mean_change", "sd_change")),
             designs=("before and after",), variances=SMCC_VARIANCES),
     Measure("PPC2", "difference of the changes of two arms in SDs before (Morris)", _SD,

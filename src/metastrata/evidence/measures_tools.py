@@ -12,7 +12,7 @@ from metastrata.errors import InputError, unknown
 
 Floats = NDArray[np.float64]
 Estimate = tuple[Floats, Floats]
-Variance = Literal["LS", "LS2", "LS3", "UB", "AV", "H0", "HO", "AVHO"]
+Variance = Literal["LS", "LS2", "LS3", "UB", "AV", "H0", "HO", "AVHO", "RevMan"]
 
 
 def arrays(*values: ArrayLike) -> list[Floats]:

@@ -20,7 +20,8 @@ from metastrata.evidence.measures_tools import (
     pooled_sd,
 )
 
-SMD_VARIANCES = ("LS", "LS2", "UB", "AV", "H0")
+SMD_VARIANCES = ("LS", "LS2", "UB", "AV", "H0", "RevMan")
+SMD1_VARIANCES = ("LS", "LS2", "UB", "AV", "H0")
 SMDH_VARIANCES = ("LS", "LS2", "LS3")
 MD_VARIANCES = ("LS", "HO")
 ROM_VARIANCES = ("LS", "LS2", "HO", "AV", "AVHO")
@@ -35,9 +36,9 @@ def smd_from_d(d: ArrayLike, n1: ArrayLike, n2: ArrayLike, *, variance: str = "L
         Difference of means divided by the pooled SD.
     n1, n2 : array_like
         Sizes of the groups.
-    variance : {"LS", "LS2", "UB", "AV", "H0"}
-        Large sample (Hedges 1982, eq. 8), the same with J^2, unbiased (Hedges 1983), at the mean of the studies, or
-        under no effect.
+    variance : {"LS", "LS2", "UB", "AV", "H0", "RevMan"}
+        Large sample (Hedges 1982, eq. 8), the same with J^2, unbiased (Hedges 1983), at the mean of the studies, under
+        no effect, or g and variance as in `revman_smd`.
     correct : bool
         Whether d is multiplied by Hedges' J.
 
@@ -49,9 +50,29 @@ def smd_from_d(d: ArrayLike, n1: ArrayLike, n2: ArrayLike, *, variance: str = "L
     """
     check_variance(variance, SMD_VARIANCES, "SMD")
     d, a, b = arrays(d, n1, n2)
+    if variance == "RevMan":
+        return revman_smd(d, a, b, correct=correct)
     m = a + b - 2
     j = factor(m, correct)
     return j * d, d_variance(d, j, 1 / a + 1 / b, m, 2 * (a + b), variance, a + b)
+
+
+def revman_smd(d: ArrayLike, n1: ArrayLike, n2: ArrayLike, *, correct: bool = True) -> Estimate:
+    """Hedges' adjusted g and its variance as RevMan computes them.
+
+    ``g = d (1 - 3 / (4 N - 9))`` and ``N / (n1 n2) + g^2 / (2 (N - 3.94))``, N = n1 + n2 (Deeks and Higgins 2010,
+    Statistical algorithms in Review Manager 5, page 8).
+
+    Examples
+    --------
+    >>> g, variance = revman_smd(0.5, 20, 20)
+    >>> round(float(g), 4), round(float(variance**0.5), 4)
+    (0.4901, 0.3214)
+    """
+    d, a, b = arrays(d, n1, n2)
+    n = a + b
+    g = d * (1 - 3 / (4 * n - 9)) if correct else d
+    return np.asarray(g), np.asarray(n / (a * b) + g**2 / (2 * (n - 3.94)))
 
 
 def smd(
@@ -135,7 +156,7 @@ def smd1(
     >>> round(float(y), 4), round(float(variance), 4)
     (0.8184, 0.2112)
     """
-    check_variance(variance, SMD_VARIANCES, "SMD1")
+    check_variance(variance, SMD1_VARIANCES, "SMD1")
     x1, a, x2, s2, b = arrays(m1, n1, m2, sd2, n2)
     j = factor(b - 1, correct)
     d = (x1 - x2) / s2

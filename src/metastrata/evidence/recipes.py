@@ -17,7 +17,13 @@ from metastrata.evidence.measures_paired import (
     SMCRH_VARIANCES,
     SMCRP_VARIANCES,
 )
-from metastrata.evidence.measures_two_groups import MD_VARIANCES, ROM_VARIANCES, SMD_VARIANCES, SMDH_VARIANCES
+from metastrata.evidence.measures_two_groups import (
+    MD_VARIANCES,
+    ROM_VARIANCES,
+    SMD1_VARIANCES,
+    SMD_VARIANCES,
+    SMDH_VARIANCES,
+)
 from metastrata.evidence.studies import Row
 
 Origin = Literal["reported", "derived", "imputed", "assumed"]
@@ -28,7 +34,7 @@ SharedControl = Literal["refuse", "split", "combine"]
 ZeroCells = Literal["only0", "if0all", "all", "none"]
 Timepoint = Literal["refuse", "first", "last"] | float
 Scale = Literal["raw", "change", "other"]
-INDEPENDENT = "independent"
+INDEPENDENT, REVMAN = "independent", "RevMan"
 
 ARMS = ("mean_treated", "sd_treated", "mean_control", "sd_control")
 ARM_SIZES = ("n_treated", "n_control")
@@ -51,7 +57,8 @@ class Options:
     units : mapping
         Unit of each endpoint and the factors that convert other units to it.
     variance : str
-        Type of variance: "LS", or another that every formula used has.
+        Type of variance: "LS", or another that every formula used has; "RevMan" is for differences of two groups, and
+        leaves other formulas at "LS", as RevMan takes them ready-made.
     before_after : {"SMCR", "SMCRH", "SMCRP"}
         How before/after studies are standardised.
     timepoint : {"refuse", "first", "last"} or float
@@ -144,7 +151,7 @@ FORMULAS: dict[str, Formula] = {
     "smd": Formula(measures.smd, _TWO, "pooled SD", SMD_VARIANCES),
     "smd_from_d": Formula(measures.smd_from_d, _TWO, "pooled SD", SMD_VARIANCES),
     "smdh": Formula(measures.smdh, _TWO, "mean of the two variances", SMDH_VARIANCES),
-    "smd1": Formula(measures.smd1, _TWO, "SD of the control group", SMD_VARIANCES),
+    "smd1": Formula(measures.smd1, _TWO, "SD of the control group", SMD1_VARIANCES),
     "smcr": Formula(measures.smcr, _ONE, "SD before", SMCR_VARIANCES),
     "smcrh": Formula(measures.smcrh, _ONE, "SD before", SMCRH_VARIANCES),
     "smcrp": Formula(measures.smcrp, _ONE, "SD pooled over before and after", SMCRP_VARIANCES),
@@ -169,7 +176,8 @@ FORMULAS: dict[str, Formula] = {
 def evaluate(name: str, columns: measures.Floats, options: Options) -> measures.Estimate:
     """Estimates and variances of rows that share a formula."""
     formula = FORMULAS[name]
-    choices: dict[str, object] = {"variance": options.variance} if formula.variances else {}
+    kind = options.variance if options.variance in formula.variances or options.variance != REVMAN else "LS"
+    choices: dict[str, object] = {"variance": kind} if formula.variances else {}
     if name in measures.COUNT_MEASURES:
         choices["to"] = options.zero_cells
     return formula.function(*columns, **choices)

@@ -1,6 +1,7 @@
 """The frequentist answer, on arrays.
 
-pooling              one pooled effect: `classical`, `pool`
+answers              `classical`: the answer to Effects, by the rooms below
+pooling              one pooled effect: `pool`
 batch                many meta-analyses at once: `pool_many`
 heterogeneity        estimators of tau2; likelihood: those of ML and REML; moments: the sums they are made of
 intervals            confidence and prediction intervals; tau2_intervals: those of tau2

@@ -1,5 +1,5 @@
 from .pooling import Classical as Classical
-from .pooling import classical as classical
+from .answers import classical as classical
 from .pooling import pool as pool
 from .batch import Pools as Pools
 from .batch import pool_many as pool_many
@@ -7,12 +7,12 @@ from .tau2_intervals import tau2_interval as tau2_interval
 from .regression import design_matrix as design_matrix
 from .regression import meta_regression as meta_regression
 from .regression import predict as predict
-from .subgroups import classical_by_stratum as classical_by_stratum
+from .answers import classical_as as classical_as
+from .answers import classical_by_stratum as classical_by_stratum
 from .subgroups import pool_subgroups as pool_subgroups
 from .two_by_two import mantel_haenszel as mantel_haenszel
 from .two_by_two import peto as peto
 from .presets import pool_as as pool_as
-from .presets import revman_smd as revman_smd
 from .refits import cumulative as cumulative
 from .refits import leave_one_out as leave_one_out
 from .influences import influence as influence

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError
-from metastrata.evidence.effects import Effects
 from metastrata.frequentist.batch import Pools, pool_rows
 from metastrata.frequentist.checks import checked
 from metastrata.frequentist.heterogeneity import method_name
@@ -85,47 +84,6 @@ class Classical:
     def tau(self) -> float:
         """Standard deviation between studies."""
         return math.sqrt(self.tau2)
-
-
-def classical(
-    effects: Effects,
-    method: str = "REML",
-    interval: str = "HKSJ",
-    *,
-    level: float = 95.0,
-    prediction: str = "default",
-) -> Classical:
-    """Pool the effects on one endpoint by a classical method.
-
-    Parameters
-    ----------
-    effects : Effects
-        Of one endpoint; strata are pooled together.
-    method, interval, level, prediction
-        As for `pool`.
-
-    Returns
-    -------
-    Classical
-
-    Raises
-    ------
-    InputError
-        If there are no effects, or several endpoints, or a word is unknown.
-
-    Examples
-    --------
-    >>> from metastrata.evidence.effects import Effects
-    >>> result = classical(Effects.from_estimates(y=[0.1, 0.5, 0.4], se=[0.1, 0.2, 0.2]), method="DL", interval="Wald")
-    >>> round(result.estimate, 3)
-    0.286
-    """
-    if len(effects.endpoints) > 1:
-        raise InputError(
-            f"{len(effects.endpoints)} endpoints cannot be pooled into one effect: choose one with "
-            f"effects.endpoint(name): {', '.join(effects.endpoints)}"
-        )
-    return pool(effects.y, effects.se**2, method, interval, level=level, prediction=prediction, studies=effects.studies)
 
 
 def pool(

@@ -5,19 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, fdtrc
 
 from metastrata.errors import InputError, unknown
-from metastrata.evidence.effects import Effects
 from metastrata.frequentist.checks import checked
-from metastrata.frequentist.intervals import prediction_interval
+from metastrata.frequentist.intervals import confidence_interval, prediction_interval
 from metastrata.frequentist.pooling import Classical, pool
 from metastrata.frequentist.regression import Regression, meta_regression
 
 SHARING = ("separate", "common")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The pooled effect of one group less that of another.
+
+    Attributes
+    ----------
+    first, second : str
+    estimate, se, lower, upper, p_value : float
+        Interval and test are normal where the groups have a tau2 each, as in the test between groups, and t with `df`
+        degrees of freedom where they share one.
+    df : float
+    """
+
+    first: str
+    second: str
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    p_value: float
+    df: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +58,8 @@ class Subgroups:
     tau2 : {"separate", "common"}
     note : str
         "" or why a number is NaN.
+    differences : tuple of Difference
+        Each pair of groups, the one that comes first less the other.
     """
 
     groups: Mapping[str, Classical]
@@ -45,45 +70,7 @@ class Subgroups:
     q_between_p: float
     tau2: str
     note: str = ""
-
-
-def classical_by_stratum(
-    effects: Effects,
-    method: str = "REML",
-    interval: str = "HKSJ",
-    *,
-    level: float = 95.0,
-    prediction: str = "default",
-    tau2: str = "separate",
-) -> Subgroups:
-    """Pool the effects on one endpoint within each stratum, and compare the strata.
-
-    Parameters
-    ----------
-    effects : Effects
-        Of one endpoint.
-    method, interval, level, prediction, tau2
-        As for `pool_subgroups`.
-
-    Returns
-    -------
-    Subgroups
-
-    Raises
-    ------
-    InputError
-        If there are no effects, or several endpoints, or a word is unknown.
-    """
-    if len(effects.endpoints) > 1:
-        raise InputError(
-            f"{len(effects.endpoints)} endpoints cannot be pooled into one effect: choose one with "
-            f"effects.endpoint(name): {', '.join(effects.endpoints)}"
-        )
-    strata = [item.stratum for item in effects.items]
-    return pool_subgroups(
-        effects.y, effects.se**2, strata, method, interval,
-        level=level, prediction=prediction, tau2=tau2, studies=effects.studies,
-    )  # fmt: skip
+    differences: tuple[Difference, ...] = ()
 
 
 def pool_subgroups(
@@ -167,7 +154,22 @@ def _separate(groups: dict[str, Classical], overall: Classical) -> Subgroups:
         mean = np.average(estimate, weights=1 / se**2)
         q = float((((estimate - mean) / se) ** 2).sum())
     p = float(chdtrc(df, q)) if df else math.nan
-    return Subgroups(groups, overall, q, df, math.inf, p, "separate", note)
+    return Subgroups(groups, overall, q, df, math.inf, p, "separate", note, _differences(groups, math.inf))
+
+
+def _differences(groups: Mapping[str, Classical], df: float) -> tuple[Difference, ...]:
+    """Each pair of groups compared; their estimates are independent."""
+    found = []
+    for (first, a), (second, b) in combinations(groups.items(), 2):
+        estimate, se, free = (np.array([v]) for v in (a.estimate - b.estimate, math.hypot(a.se, b.se), df))
+        ci = confidence_interval(estimate, se, free, a.level)
+        found.append(
+            Difference(
+                first, second, float(estimate[0]), float(ci.se[0]), float(ci.lower[0]), float(ci.upper[0]),
+                float(ci.p_value[0]), df,
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def _common(groups: dict[str, Classical], overall: Classical, fit: Regression) -> Subgroups:
@@ -183,13 +185,15 @@ def _common(groups: dict[str, Classical], overall: Classical, fit: Regression) -
     df = len(groups) - 1
     if df == 0:
         return Subgroups(shared, overall, math.nan, 0, math.nan, math.nan, "common", "one group: nothing to compare")
+    differences = _differences(shared, fit.df)
     contrast = np.hstack([-np.ones((df, 1)), np.eye(df)])
     difference = contrast @ fit.coefficients
     chi2 = float(difference @ np.linalg.solve(contrast @ fit.covariance @ contrast.T, difference))
     if math.isinf(fit.df):
-        return Subgroups(shared, overall, chi2, df, math.inf, float(chdtrc(df, chi2)), "common", fit.note)
+        p = float(chdtrc(df, chi2))
+        return Subgroups(shared, overall, chi2, df, math.inf, p, "common", fit.note, differences)
     f = chi2 / df
-    return Subgroups(shared, overall, f, df, fit.df, float(fdtrc(df, fit.df, f)), "common", fit.note)
+    return Subgroups(shared, overall, f, df, fit.df, float(fdtrc(df, fit.df, f)), "common", fit.note, differences)
 
 
 def _ahead(result: Classical, fit: Regression, i: int) -> tuple[float, float]:

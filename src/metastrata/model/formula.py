@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metastrata.errors import InputError
+from metastrata.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from metastrata.evidence.columns import Cell
+    from metastrata.evidence.effects import Effects
 
 Floats = NDArray[np.float64]
 
@@ -119,16 +122,62 @@ def _check_frame(variables: list[str], frame: pd.DataFrame) -> None:
     """Refuse moderators that do not exist, are missing for a study, or do not vary."""
     for name in variables:
         if name not in frame.columns:
-            known = ", ".join(str(c) for c in frame.columns)
-            raise InputError(f"there is no moderator {name!r}: known are {known}")
+            known = [str(c) for c in frame.columns]
+            raise InputError(f"there is no moderator {name!r}: known are {', '.join(known)}{nearest(name, known)}")
         values = frame[name]
         if values.ndim != 1:
             raise InputError(f"there are several columns {name!r}")
         missing = np.flatnonzero(values.isna().to_numpy())
         if len(missing):
-            raise InputError(f"moderator {name!r} is missing for study {missing[0] + 1}: leave the study out")
+            who = ", ".join(_study(frame, int(i)) for i in missing)
+            raise InputError(
+                f"moderator {name!r} is missing for {who}: fill it in, or leave the study out; dropping it silently "
+                "would change what is pooled"
+            )
         if values.nunique() < 2:
-            raise InputError(f"moderator {name!r} is the same in every study: leave it out")
+            seen = f"{values.iloc[0]:g}" if isinstance(values.iloc[0], float) else repr(values.iloc[0])
+            raise InputError(
+                f"moderator {name!r} is the same in every study ({seen}): its effect cannot be estimated, leave it out"
+            )
+
+
+def _study(frame: pd.DataFrame, row: int) -> str:
+    """A study's name, or its place where the frame has no names."""
+    label = frame.index[row]
+    return label if isinstance(label, str) else f"study {row + 1}"
+
+
+def moderator_frame(effects: Effects) -> pd.DataFrame:
+    """What the study table says of each study, as moderators.
+
+    Parameters
+    ----------
+    effects : Effects
+        Of one endpoint.
+
+    Returns
+    -------
+    DataFrame
+        A row for each study, its name the index, and a column for each of the table's that is not empty, and
+        ``stratum``; a column that holds only numbers is numeric, the others are factors.
+    """
+    import pandas as pd
+
+    names = dict.fromkeys(name for item in effects.items for name in item.cells)
+    columns = {name: _values([item.cells.get(name) for item in effects.items]) for name in names}
+    columns["stratum"] = [item.stratum for item in effects.items]
+    filled = {name: found for name, found in columns.items() if any(v is not None for v in found)}
+    return pd.DataFrame(filled, index=list(effects.studies))
+
+
+def _values(cells: list[Cell]) -> list[Cell]:
+    """The cells as numbers where all of them are, otherwise as text."""
+    there = [cell for cell in cells if cell is not None]
+    try:
+        numbers = [float(cell) for cell in there]
+    except ValueError:
+        return [None if cell is None else str(cell) for cell in cells]
+    return [None if cell is None else numbers.pop(0) for cell in cells]
 
 
 def _check_constant(x: Floats, names: tuple[str, ...]) -> None:
@@ -157,8 +206,9 @@ def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
     for column in range(matrix.shape[1]):
         if np.linalg.matrix_rank(scaled[:, : column + 1]) <= column:
             raise InputError(
-                f"{_name(names, column)} says nothing that the columns before it do not say already (or there are too "
-                f"few studies): leave it out"
+                f"{_name(names, column)} says nothing that the columns before it do not say already: the design matrix "
+                f"has rank {np.linalg.matrix_rank(scaled)} for {matrix.shape[1]} coefficients and {k} studies; leave "
+                "it out"
             )
     return matrix
 
