@@ -8,8 +8,8 @@ import pytest
 
 import metastrata as ms
 from metastrata.frequentist.answers import as_entered, classical_as
-from metastrata.model.formula import moderator_frame
 from metastrata.frequentist.pooling import pool
+from metastrata.model.formula import moderator_frame
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor"
 
