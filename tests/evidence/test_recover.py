@@ -122,9 +122,3 @@ def test_combined_arms_are_the_arms_pooled_as_raw_data():
     n, mean, sd = recover.combine_arms(*((len(a), a.mean(), a.std(ddof=1)) for a in arms))
     everyone = np.concatenate(arms)
     assert_allclose([n, mean, sd], [23, everyone.mean(), everyone.std(ddof=1)], rtol=1e-12)
-
-
-def test_a_shared_control_taken_twice_understates_the_variance_by_a_third():
-    shared = recover.shared_control_covariance(40, 0, 0, 120)
-    naive, right = 2 * 0.05 / 4, (2 * 0.05 + 2 * shared) / 4
-    assert (naive, right) == (0.025, pytest.approx(0.0375))

@@ -98,10 +98,10 @@ def _standing_twice(group: Sequence[Entry], apart: bool) -> list[Fault]:
 
 
 def share_controls(entries: Sequence[Entry], options: Options) -> tuple[list[Entry], list[Fault]]:
-    """Deal with rows that declare one control arm (column shared_control): refuse, split it, or combine the arms.
+    """Deal with rows that declare one control arm (column shared_control): refuse, split, combine, or keep both.
 
     Split divides the patients of the control arm evenly (Cochrane Handbook 23.3.4); combine takes the treated arms as
-    one (6.5.2.10).
+    one (6.5.2.10); effects kept get their covariance later, by `control_covariances`.
     """
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -118,6 +118,9 @@ def share_controls(entries: Sequence[Entry], options: Options) -> tuple[list[Ent
             done = _split(group)
         elif options.shared_control == "combine":
             done = _combine(group)
+        elif options.shared_control == "covariance":
+            text = f"control arm shared by {len(group)} rows, with the covariance"
+            done = {id(entry): _with(entry, {}, text) for entry in group}
         if done is None:
             faults += _refused(group, options)
         else:
@@ -130,8 +133,8 @@ def _refused(group: Sequence[Entry], options: Options) -> list[Fault]:
     n = group[0].row.value("n_control")
     size = f" of {n:g} patients" if n is not None else ""
     if options.shared_control == "refuse":
-        why = (f'choose in the plan shared_control = "split" (its patients are divided by {len(group)}) or "combine" '
-               "(the treated arms as one)")  # fmt: skip
+        why = (f'choose in the plan shared_control = "split" (its patients are divided by {len(group)}), "combine" '
+               '(the treated arms as one) or "covariance" (both effects, with their covariance)')  # fmt: skip
     elif options.shared_control == "split":
         why = "to split it, each row needs n_control, at least 2 patients for each"
     else:

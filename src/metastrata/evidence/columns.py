@@ -157,6 +157,22 @@ def read_cell(column: Column, text: str, decimal: str = ".") -> Cell:
     return number
 
 
+def as_written(text: str, decimal: str) -> str | None:
+    """A cell of a column metastrata does not know: its text, with a decimal point if it is a number."""
+    value = clean(text)
+    if decimal == "," and "." not in value and _NUMBER.fullmatch(value.replace(",", ".")):
+        return value.replace(",", ".")
+    return text.strip() or None
+
+
+def as_number(cell: Cell) -> float | None:
+    """A cell of a column of any kind as a number, None if it is empty or something else."""
+    if isinstance(cell, float) or cell is None:
+        return cell
+    value = clean(cell)
+    return float(value) if _NUMBER.fullmatch(value) and abs(float(value)) < LARGEST else None
+
+
 def _not_a_number(text: str) -> str:
     value = clean(text)
     if re.fullmatch(r"[+-]?\d+,\d+", value):

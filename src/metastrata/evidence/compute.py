@@ -12,7 +12,6 @@ from metastrata.errors import Fault, nearest
 from metastrata.evidence.arms import Entry
 from metastrata.evidence.effect_set import Effect
 from metastrata.evidence.recipes import Options, Recipe, evaluate, metric_of
-from metastrata.evidence.studies import Row
 
 Derived = tuple[Entry, Recipe]
 
@@ -67,8 +66,7 @@ def compute(derived: Sequence[Derived], options: Options) -> tuple[list[Effect],
             estimates[i] = float(y[place]), float(se[place])
     items, faults = [], []
     for i, (entry, found) in enumerate(derived):
-        in_unit = options.measure == "MD"
-        factor = found.scale * (_unit_factor(entry.row, entry.endpoint, options) if in_unit else 1.0)
+        factor = factor_of(entry, found, options)
         y_i, se_i = estimates[i][0] * factor, estimates[i][1] * factor
         if math.isfinite(y_i) and math.isfinite(se_i) and se_i > 0:
             items.append(_effect(entry, found, y_i, se_i))
@@ -89,5 +87,7 @@ def _not_computed(entry: Entry, found: Recipe, y: float, se: float) -> Fault:
     return replace(entry.row.fault(message), code="F17")
 
 
-def _unit_factor(row: Row, endpoint: str, options: Options) -> float:
-    return options.units.get(endpoint, {}).get(row.text("unit"), 1.0)
+def factor_of(entry: Entry, found: Recipe, options: Options) -> float:
+    """What the result of the formula is multiplied by: a conversion of scale, and of unit where it is in units."""
+    unit = options.units.get(entry.endpoint, {}).get(entry.row.text("unit"), 1.0)
+    return found.scale * (unit if options.measure == "MD" else 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.columns import Cell
+from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
+from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
 from metastrata.evidence.recipes import Metric, Options, Origin
 from metastrata.evidence.studies import ALL, Studies
 
@@ -93,6 +95,8 @@ class Effects:
         What deserves a reader's attention.
     source : Source or None
         The table and the options the effects were derived from, if they were; see `rederive`.
+    covariances : tuple of (int, int, float)
+        Known covariances of effects that are not independent, by their places in `items`, the smaller first.
     """
 
     items: tuple[Effect, ...]
@@ -102,6 +106,7 @@ class Effects:
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Fault, ...] = ()
     source: Source | None = field(default=None, repr=False, compare=False)
+    covariances: tuple[Pair, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -115,6 +120,39 @@ class Effects:
     def se(self) -> NDArray[np.float64]:
         """Standard errors, shape (study,)."""
         return np.array([item.se for item in self.items])
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance matrix of the sampling errors, shape (study, study); diagonal if no covariances are known."""
+        return dense(self.se, self.covariances)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """For each set of effects tied by covariances their places in `items` and their covariance matrix."""
+        return blocks(self.se, self.covariances)
+
+    @property
+    def moderators(self) -> Mapping[str, Column]:
+        """The columns that describe the studies, each of shape (study,): numbers (missing: NaN) or text (missing: "").
+
+        Every column metastrata does not know itself, and year, timepoint_months and median_age.
+        """
+        rows = [item.cells for item in self.items]
+        return {name: column(name, rows) for name in names_among(rows)}
+
+    def moderator(self, name: str) -> Column:
+        """One moderator, shape (study,).
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or it is nearly but not all numbers.
+        """
+        rows = [item.cells for item in self.items]
+        known = names_among(rows)
+        if name not in known:
+            raise InputError(unknown("moderator", name, known) if known else f"the table has no moderator '{name}'")
+        return checked_column(name, rows, self.studies)
 
     @property
     def studies(self) -> tuple[str, ...]:
@@ -169,8 +207,9 @@ class Effects:
         kept = self._keep(lambda item: item.study not in names)
         return replace(kept, excluded=kept.excluded + gone)
 
-    def _keep(self, wanted: object) -> Effects:
-        items = tuple(item for item in self.items if wanted(item))  # type: ignore[operator]
+    def _keep(self, wanted: Callable[[Effect], bool]) -> Effects:
+        kept = [i for i, item in enumerate(self.items) if wanted(item)]
+        items = tuple(self.items[i] for i in kept)
         strata = tuple(s for s in self.strata if any(item.stratum == s for item in items))
         endpoints = {item.endpoint for item in items}
         return replace(
@@ -179,14 +218,30 @@ class Effects:
             strata=strata,
             excluded=tuple(e for e in self.excluded if e.endpoint in endpoints),
             notes=tuple(n for n in self.notes if n.endpoint in endpoints),
+            covariances=among(self.covariances, {i: place for place, i in enumerate(kept)}),
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per effect: study, stratum, endpoint, y, se, and how it was derived."""
+        """One row per effect: study, stratum, endpoint, y, se, and how it was derived.
+
+        Where effects are not independent, the column ``covariance`` says with which others they covary, in words.
+        """
         import pandas as pd
 
         columns = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
-        return pd.DataFrame([{c: getattr(item, c) for c in columns} for item in self.items], columns=list(columns))
+        frame = pd.DataFrame([{c: getattr(item, c) for c in columns} for item in self.items], columns=list(columns))
+        if self.covariances:
+            frame["covariance"] = list(self.covariance_texts)
+        return frame
+
+    @property
+    def covariance_texts(self) -> tuple[str, ...]:
+        """For each effect, the others it covaries with: "0.025 with Lee 2019 b", or "", shape (study,)."""
+        texts: list[list[str]] = [[] for _ in self.items]
+        for i, j, value in self.covariances:
+            texts[i].append(f"{value:.6g} with {self.items[j].study}")
+            texts[j].append(f"{value:.6g} with {self.items[i].study}")
+        return tuple("; ".join(text) for text in texts)
 
     @classmethod
     def from_estimates(
@@ -197,6 +252,9 @@ class Effects:
         stratum: Sequence[str] | None = None,
         endpoint: str = "effect",
         better: Better | None = None,
+        *,
+        covariance: ArrayLike | None = None,
+        moderators: Mapping[str, Sequence[object]] | None = None,
     ) -> Effects:
         """Effects from plain arrays.
 
@@ -210,12 +268,16 @@ class Effects:
             Name of the endpoint.
         better : {"lower", "higher"}, optional
             Direction of benefit, needed for P(benefit).
+        covariance : array_like, shape (study, study), optional
+            Known covariance of the estimates, with ``se**2`` on its diagonal; independent by default.
+        moderators : mapping, optional
+            Columns that describe the studies, each of shape (study,).
 
         Raises
         ------
         InputError
             If lengths differ or a value is not a number; a TableError naming every row where a value is missing or
-            not finite, an SE is not positive, or a name stands twice.
+            not finite, an SE is not positive, a name stands twice, or covariances are impossible.
 
         Examples
         --------
@@ -231,13 +293,16 @@ class Effects:
             raise InputError(f"y and se must be one-dimensional (got {estimates.shape} and {errors.shape})")
         if better is not None:
             check_direction(better)
+        pairs: tuple[Pair, ...] = ()
         k = len(estimates)
         names = [f"study {i}" for i in range(1, k + 1)] if study is None else [str(s) for s in study]
         strata = [ALL] * k if stratum is None else [str(s) for s in stratum]
         if not len(errors) == len(names) == len(strata) == k:
             raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}")
+        cells = rows_of(moderators or {}, k)
         items = [
-            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1) for i in range(k)
+            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i])
+            for i in range(k)
         ]
         faults = [
             Fault(f"y = {item.y}, se = {item.se}: both must be finite, and se > 0", item.row, None, item.study)
@@ -249,11 +314,16 @@ class Effects:
             for name in dict.fromkeys(names)
             if names.count(name) > 1
         ]
+        if not faults and covariance is not None:
+            pairs = given(covariance, errors, names)
+            faults = indefinite(errors, pairs, names)
         if faults:
             raise TableError("estimates", faults)
         order = tuple(dict.fromkeys(strata))
         items.sort(key=lambda item: order.index(item.stratum))
-        return cls(tuple(items), "GEN", order, {endpoint: better} if better else {})
+        places = {(item.row or 0) - 1: place for place, item in enumerate(items)}
+        return cls(tuple(items), "GEN", order, {endpoint: better} if better else {},
+                   covariances=among(pairs, places))  # fmt: skip
 
 
 def check_direction(direction: object) -> None:

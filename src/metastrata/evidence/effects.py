@@ -11,7 +11,8 @@ import numpy as np
 
 from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
 from metastrata.evidence.arms import Entry, choose_timepoints, share_controls
-from metastrata.evidence.compute import Derived, compute, mixed_metrics, unit_faults
+from metastrata.evidence.compute import Derived, compute, factor_of, mixed_metrics, unit_faults
+from metastrata.evidence.covariances import among, indefinite
 from metastrata.evidence.derive import recipe
 from metastrata.evidence.effect_set import Better as Better
 from metastrata.evidence.effect_set import Effect as Effect
@@ -31,6 +32,7 @@ from metastrata.evidence.recipes import (
     ZeroCells,
 )
 from metastrata.evidence.screening import screen
+from metastrata.evidence.shared_controls import control_covariances
 from metastrata.evidence.studies import ALL, Row, Studies, studies_from_frame
 
 if TYPE_CHECKING:
@@ -77,8 +79,9 @@ def effect_sizes(
         How before/after studies are standardised: by the SD before, the same without equal SDs, by both SDs.
     timepoint : {"refuse", "first", "last"} or float
         Which row of a study with several ``timepoint_months`` counts; a number takes the nearest.
-    shared_control : {"refuse", "split", "combine"}
-        Rows that declare one control arm (column ``shared_control``): divide its patients, or combine the treated arms.
+    shared_control : {"refuse", "split", "combine", "covariance"}
+        Rows that declare one control arm (column ``shared_control``): divide its patients, combine the treated arms, or
+        keep both effects and their covariance (`Effects.covariance`).
     zero_cells : {"only0", "if0all", "all", "none"}
         Tables of counts that 1/2 is added to: those with a zero, all if one has a zero, all, none.
     better : mapping, optional
@@ -179,9 +182,13 @@ def derive_effects(
     faults += more
     order = [s for s in strata or dict.fromkeys(i.stratum for i in items) if any(i.stratum == s for i in items)]
     items = [item for stratum in order for item in items if item.stratum == stratum]
+    scaled = [(entry, found, factor_of(entry, found, options)) for entry, found in derived]
+    pairs, more = control_covariances(scaled, items, options)
+    faults += more + indefinite(np.array([i.se for i in items]), pairs, [i.study for i in items])
     notes = tuple(replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes)
     source = Source(studies, options, None if strata is None else tuple(strata))
-    return Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded), notes, source), faults
+    effects = Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded), notes, source, pairs)
+    return effects, faults
 
 
 def rederive(effects: Effects, **changes: Any) -> Effects | None:
@@ -217,7 +224,11 @@ def rederive(effects: Effects, **changes: Any) -> Effects | None:
     wanted = [(e.study, e.stratum, e.endpoint) for e in effects.items]
     if not all(key in found for key in wanted):
         return None
-    return replace(effects, items=tuple(found[key] for key in wanted), notes=new.notes, source=new.source)
+    at = {key: place for place, key in enumerate(wanted)}
+    places = {i: at[key] for i, e in enumerate(new.items) if (key := (e.study, e.stratum, e.endpoint)) in at}
+    items = tuple(found[key] for key in wanted)
+    pairs = among(new.covariances, places)
+    return replace(effects, items=items, notes=new.notes, source=new.source, covariances=pairs)
 
 
 def _entries(

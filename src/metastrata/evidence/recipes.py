@@ -30,7 +30,7 @@ Origin = Literal["reported", "derived", "imputed", "assumed"]
 ORIGINS: tuple[Origin, ...] = ("reported", "derived", "imputed", "assumed")
 ChangeScores = Literal["refuse", "convert", "as_reported"]
 BeforeAfter = Literal["SMCR", "SMCRH", "SMCRP"]
-SharedControl = Literal["refuse", "split", "combine"]
+SharedControl = Literal["refuse", "split", "combine", "covariance"]
 ZeroCells = Literal["only0", "if0all", "all", "none"]
 Timepoint = Literal["refuse", "first", "last"] | float
 Scale = Literal["raw", "change", "other"]
@@ -63,8 +63,9 @@ class Options:
         How before/after studies are standardised.
     timepoint : {"refuse", "first", "last"} or float
         Which row of a study with several time points is taken; a number takes the one nearest to so many months.
-    shared_control : {"refuse", "split", "combine"}
-        What to do with rows that share a control arm: divide its patients among them, or take the treated arms as one.
+    shared_control : {"refuse", "split", "combine", "covariance"}
+        What to do with rows that share a control arm: divide its patients among them, take the treated arms as one, or
+        keep the effects with their covariance.
     zero_cells : {"only0", "if0all", "all", "none"}
         To which tables of counts 1/2 is added.
     """

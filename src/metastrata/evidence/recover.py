@@ -259,23 +259,3 @@ def combine_arms(*arms: tuple[float, float, float]) -> tuple[float, float, float
     centre = sum(n * mean for n, mean, _ in arms) / total
     squares = sum((n - 1) * sd**2 + n * (mean - centre) ** 2 for n, mean, sd in arms)
     return total, centre, math.sqrt(squares / (total - 1))
-
-
-def shared_control_covariance(n_control: float, g1: float, g2: float, total: float) -> float:
-    """Covariance of two standardised differences that share a control group (Gleser and Olkin 2009, eq. 19.19).
-
-    Parameters
-    ----------
-    n_control : float
-        Patients in the shared group.
-    g1, g2 : float
-        The two differences.
-    total : float
-        Patients in all arms.
-
-    Examples
-    --------
-    >>> shared_control_covariance(40, 0.0, 0.0, 120)
-    0.025
-    """
-    return 1 / n_control + g1 * g2 / (2 * total)

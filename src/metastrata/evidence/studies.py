@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metastrata.errors import Fault, InputError, TableError
-from metastrata.evidence.columns import COLUMNS, Cell, clean, read_cell
+from metastrata.evidence.columns import COLUMNS, Cell, as_written, clean, read_cell
 from metastrata.evidence.headers import column_name, read_header
 from metastrata.evidence.tables import TableChoices, read_grid
 
@@ -229,11 +229,13 @@ class _Reader:
         return row
 
     def cell(self, name: str, text: str, number: int, study: str) -> Cell:
-        if name not in COLUMNS:
-            return text.strip() or None
-        if self.missing and COLUMNS[name].kind != "text" and (code := clean(text)).casefold() in self.missing:
+        known = name in COLUMNS
+        if self.missing and not (known and COLUMNS[name].kind == "text") and clean(text).casefold() in self.missing:
+            code = clean(text)
             self.codes[code] = self.codes.get(code, 0) + 1
             return None
+        if not known:
+            return as_written(text, self.decimal)
         try:
             value = read_cell(COLUMNS[name], text, self.decimal)
         except ValueError as error:

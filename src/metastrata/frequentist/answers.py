@@ -7,6 +7,7 @@ from typing import overload
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects, rederive
+from metastrata.frequentist.checks import require_independent
 from metastrata.frequentist.pooling import Classical, pool
 from metastrata.frequentist.presets import preset_named
 from metastrata.frequentist.regression import Regression, meta_regression
@@ -79,6 +80,7 @@ def classical(
     ([0.2515, -0.0291], 75.6)
     """
     one_endpoint(effects)
+    require_independent(effects)
     if moderators is not None:
         if preset is not None:
             raise InputError("preset and moderators cannot be had together: RevMan has no meta-regression")
@@ -132,6 +134,7 @@ def classical_as(preset: str, effects: Effects, *, level: float = 95.0) -> Class
         If the preset is unknown, there are no effects, or several endpoints.
     """
     one_endpoint(effects)
+    require_independent(effects)
     chosen, entered = preset_named(preset), as_entered(effects)
     found = pool(
         entered.y, entered.se**2, chosen.method, chosen.interval,
@@ -176,6 +179,7 @@ def classical_by_stratum(
     [1.12, 1.77, 0.65]
     """
     one_endpoint(effects)
+    require_independent(effects)
     strata = [item.stratum for item in effects.items]
     return pool_subgroups(
         effects.y, effects.se**2, strata, method, interval,

@@ -8,10 +8,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError
+from metastrata.evidence.effects import Effects
 from metastrata.frequentist.moments import Floats, Samples
 from metastrata.model.formula import design
 
 LARGEST = 1e75  # fourth powers stay finite
+
+
+def require_independent(effects: Effects) -> None:
+    """Refuse effects with known covariances where only their variances would be used.
+
+    Raises
+    ------
+    InputError
+        With the model that takes them.
+    """
+    if effects.covariances:
+        names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
+        raise InputError(
+            f"the effects of {names} are not independent, and pooling them as if they were understates the error: use "
+            'frequentist.multilevel(effects.y, effects.covariance, {"effect": effects.studies})'
+        )
 
 
 def reasonable(y: Floats, variance: Floats) -> bool:

@@ -78,6 +78,10 @@ def arrange(model: Model, effects: Effects) -> Design:
             f"one study only ({effects.studies[0]}): report it as one study; there is nothing to pool and no "
             "heterogeneity to estimate"
         )
+    if effects.covariances:
+        names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
+        raise ModelError(f"the effects of {names} have a known covariance, which this model does not take yet: choose "
+                         'shared_control = "split" or "combine"')  # fmt: skip
     strata = effects.strata
     mean: Mean = "common" if len(strata) == 1 else model.mean
     common_tau = model.heterogeneity == "common" or len(strata) == 1

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import InputError, nearest
+from metastrata.evidence.moderators import column as moderator_column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metastrata.evidence.columns import Cell
     from metastrata.evidence.effects import Effects
+    from metastrata.evidence.moderators import Column
 
 Floats = NDArray[np.float64]
 
@@ -163,21 +164,17 @@ def moderator_frame(effects: Effects) -> pd.DataFrame:
     """
     import pandas as pd
 
-    names = dict.fromkeys(name for item in effects.items for name in item.cells)
-    columns = {name: _values([item.cells.get(name) for item in effects.items]) for name in names}
+    rows = [item.cells for item in effects.items]
+    names = dict.fromkeys(name for cells in rows for name in cells)
+    columns = {name: _with_none(moderator_column(name, rows)) for name in names}
     columns["stratum"] = [item.stratum for item in effects.items]
     filled = {name: found for name, found in columns.items() if any(v is not None for v in found)}
     return pd.DataFrame(filled, index=list(effects.studies))
 
 
-def _values(cells: list[Cell]) -> list[Cell]:
-    """The cells as numbers where all of them are, otherwise as text."""
-    there = [cell for cell in cells if cell is not None]
-    try:
-        numbers = [float(cell) for cell in there]
-    except ValueError:
-        return [None if cell is None else str(cell) for cell in cells]
-    return [None if cell is None else numbers.pop(0) for cell in cells]
+def _with_none(found: Column) -> list[float | str | None]:
+    """A moderator with None where it is missing."""
+    return [None if value in ("",) or value != value else value for value in found.tolist()]
 
 
 def _check_constant(x: Floats, names: tuple[str, ...]) -> None:
