@@ -5,6 +5,7 @@ from .errors import ModelError as ModelError
 from .errors import OutputError as OutputError
 from .errors import PlanError as PlanError
 from .errors import PriorError as PriorError
+from .errors import ReportError as ReportError
 from .errors import RunInterruptedError as RunInterruptedError
 from .errors import SamplingError as SamplingError
 from .errors import TableError as TableError
@@ -55,3 +56,8 @@ from .plots.forest import plot_forest as plot_forest
 from .reporting.rscript import r_script as r_script
 from .reporting.results import RunResult as RunResult
 from .reporting.run import run as run
+from .reporting.formats import export as export
+from .reporting.trust import Verification as Verification
+from .reporting.trust import verify as verify
+from .reporting.repeat import Rerun as Rerun
+from .reporting.repeat import rerun as rerun

@@ -25,6 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 UNRELIABLE, WRONG, INTERRUPTED = 1, 2, 130
+FolderPath = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `run` wrote.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="Format of the report: html, docx, pdf, qmd or tables; may be repeated."),
+]
+Reason = Annotated[
+    str, typer.Option(help="Why a report is wanted although a fit is not reliable: printed on every page.")
+]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, a TOML file.")]
 
 
@@ -92,12 +100,17 @@ def run(
     draws: Annotated[int, typer.Option(min=100, help="Draws per chain.")] = 2000,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed (default: the plan's).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder if it exists.")] = False,
+    to: Formats = None,
+    allow_unreliable: Reason = "",
 ) -> None:
     """Run the analysis of a plan and write its report."""
     from metastrata.reporting.run import run as run_plan
 
     try:
-        result = run_plan(plan, out, engine=engine, draws=draws, seed=seed, force=force, say=_err)
+        result = run_plan(
+            plan, out, engine=engine, draws=draws, seed=seed, force=force, formats=to,
+            allow_unreliable=allow_unreliable, say=_err,
+        )  # fmt: skip
     except MetastrataError as error:
         _stop(error)
     except KeyboardInterrupt:
@@ -107,6 +120,55 @@ def run(
         typer.echo(f"{part.endpoint.label}: {part.status.replace('_', ' ')}{why}")
     if result.status != "reliable":
         _err("metastrata: a result is not reliable; it is marked so in every file")
+        raise typer.Exit(UNRELIABLE)
+
+
+@app.command()
+def export(
+    folder: FolderPath,
+    to: Formats = None,
+    allow_unreliable: Reason = "",
+) -> None:
+    """Write the report of a finished run in more formats."""
+    from metastrata.reporting.formats import export as export_folder
+
+    try:
+        for path in export_folder(folder, to or ["html"], allow_unreliable=allow_unreliable):
+            typer.echo(f"wrote {path}")
+    except MetastrataError as error:
+        _stop(error)
+
+
+@app.command()
+def verify(folder: FolderPath) -> None:
+    """Say whether a run folder is as it was written, and whether its plan and table have changed since."""
+    from metastrata.reporting.trust import verify as verify_folder
+
+    try:
+        found = verify_folder(folder)
+    except MetastrataError as error:
+        _stop(error)
+    typer.echo(str(found))
+    if not found.ok:
+        raise typer.Exit(WRONG)
+
+
+@app.command()
+def rerun(
+    folder: FolderPath,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed (default: that of the run).")] = None,
+) -> None:
+    """Repeat a finished run from the plan and table it kept, and report differences."""
+    from metastrata.reporting.repeat import rerun as repeat
+
+    try:
+        found = repeat(folder, seed=seed, say=_err)
+    except MetastrataError as error:
+        _stop(error)
+    except KeyboardInterrupt:
+        _stop(RunInterruptedError("stopped: nothing was written"))
+    typer.echo(str(found))
+    if not found.agrees or found.status != "reliable":
         raise typer.Exit(UNRELIABLE)
 
 

@@ -7,6 +7,7 @@ MetastrataError
 |  |- PriorError         a prior: its name, a parameter, its support
 |  |- ModelError         a model that does not fit the data it is asked to explain
 |  `- OutputError        a folder that exists already, a file that cannot be written
+|- ReportError           a report that may not be handed out: of an unreliable fit, or with a wrong number
 |- SamplingError         the sampler could not start or broke down
 `- RunInterruptedError  stopped by hand before the end: nothing is left that looks finished
 """
@@ -44,6 +45,10 @@ class OutputError(InputError):
 
 class SamplingError(MetastrataError):
     """The sampler could not start or broke down."""
+
+
+class ReportError(MetastrataError):
+    """A report that may not be handed out."""
 
 
 class RunInterruptedError(MetastrataError):

@@ -80,6 +80,7 @@ def test_provenance_hashes_every_file(finished: Finished, plan_path: Path) -> No
     record = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     files = [p for p in out.rglob("*") if p.is_file() and p.name != "provenance.json"]
     assert len(record["outputs"]) == len(files)
+    assert {p.name for p in (out / "inputs").iterdir()} == {"lupus.toml", "table.csv"}
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert record["outputs"][path.relative_to(out).as_posix()] == digest
@@ -176,6 +177,16 @@ def test_an_unreliable_fit_is_marked_everywhere(
     result = ms.run(plan_path, tmp_path / "out")
     assert result.status == "unreliable"
     out = tmp_path / "out"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Why this is not reliable" in page
+    assert 'id="results"' not in page
+    with pytest.raises(ms.ReportError, match="is not reliable: its report is not handed out"):
+        ms.export(out, ["pdf"])
+    assert ms.export(out, allow_unreliable="to find the cause") == [out / "report.html"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'class="watermark" aria-hidden="true">NOT RELIABLE: to find the cause<' in page
+    assert 'id="results"' in page
+    assert ms.verify(out).ok
     assert "NOT RELIABLE" in (out / "report.html").read_text(encoding="utf-8")
     assert "3 divergences" in (out / "report.html").read_text(encoding="utf-8")
     assert json.loads((out / "results.json").read_text())["status"] == "unreliable"

@@ -41,6 +41,7 @@ class Plan(Frozen):
     alternatives: list[Alternative] = Field(default_factory=list)
     acknowledge: list[Acknowledge] = Field(default_factory=list)
     overall_in_figure: bool = False
+    formats: list[str] = Field(default_factory=lambda: ["html"])
     path: Path = Path()
     sha256: str = ""
 

@@ -16,10 +16,13 @@ RELIABLE = (
     " Every fit passed the convergence checks. That says the numbers are what model, priors and data imply; it says "
     "nothing about the quality of the studies."
 )
-UNRELIABLE = (
-    " At least one fit did not pass the convergence checks. Its numbers are shown for inspection only and must not be "
-    "used."
+UNRELIABLE = " At least one fit did not pass the convergence checks. Its numbers must not be used."
+REFUSED = (
+    "Results and figures are therefore not in this report; they stand, marked, in summary.csv and figures/. To have "
+    'the report for inspection: metastrata export FOLDER --allow-unreliable "reason", which prints the reason on '
+    "every page."
 )
+WITHOUT_RESULTS = ("reasons", "methods", "data", "diagnostics", "repeat")
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -40,16 +43,21 @@ def read_results(folder: Path) -> dict[str, Any]:
     return content
 
 
-def assemble(content: dict[str, Any], folder: Path) -> Document:
-    """The document: verdict, then every section."""
+def assemble(content: dict[str, Any], folder: Path, watermark: str = "") -> Document:
+    """The document: verdict, then every section.
+
+    Of an unreliable run without a watermark only what helps to find the fault is there: no result is handed out.
+    """
     results = Node(content)
     reliable = content["status"] == "reliable"
+    refused = not reliable and not watermark
     return Document(
         results["title"].words(),
         results["question"].words(),
         reliable,
-        _verdict(reliable),
-        sections(Source(results, folder)),
+        text(_verdict(reliable), f" {REFUSED}" if refused else None, f" {watermark}" if watermark else None),
+        sections(Source(results, folder), *([WITHOUT_RESULTS] if refused else [])),
+        watermark,
     )
 
 

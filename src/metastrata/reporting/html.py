@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metastrata.errors import MetastrataError
+from metastrata.errors import ReportError
 from metastrata.reporting.assemble import assemble, read_results
 from metastrata.reporting.check import wrong_numbers
 from metastrata.reporting.document import BREAK, Block, Document, Link, Piece, Styled, Text, Value
@@ -20,10 +20,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 TAGS = {"faint": ("span", "faint"), "bad": ("strong", "bad"), "strong": ("strong", ""), "code": ("code", "")}
 
 
-class ReportError(MetastrataError):
-    """A report says a number that results.json does not."""
-
-
 def report_html(folder: Path) -> str:
     """The report of a run folder as HTML text, every number in it checked against results.json.
 
@@ -32,8 +28,19 @@ def report_html(folder: Path) -> str:
     ReportError
         If a number of the page is not that of results.json: nothing of the kind is handed out.
     """
+    return checked_page(assemble(read_results(folder), folder), folder)
+
+
+def checked_page(document: Document, folder: Path) -> str:
+    """A document as HTML text, every number in it checked against results.json of the folder.
+
+    Raises
+    ------
+    ReportError
+        As `report_html`.
+    """
     content = read_results(folder)
-    page = render(assemble(content, folder), folder)
+    page = render(document, folder)
     if wrong := wrong_numbers(page, content):
         raise ReportError("the report does not say what results.json says: " + "; ".join(wrong[:5]))
     return page

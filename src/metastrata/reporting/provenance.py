@@ -9,8 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from metastrata.model.plan import Plan
-from metastrata.reporting.folder import hashes, sha256
+from metastrata.reporting.folder import hashes
 from metastrata.reporting.results import RunResult
 
 PACKAGES = ("metastrata", "pymc", "pytensor", "nutpie", "arviz", "numba", "numpy", "scipy", "pandas", "xarray")
@@ -28,7 +27,12 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    result: RunResult, folder: Path, settings: Mapping[str, Any], started: str, finished: str
+    result: RunResult,
+    folder: Path,
+    inputs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    started: str,
+    finished: str,
 ) -> dict[str, Any]:
     """The record of a run.
 
@@ -37,12 +41,13 @@ def provenance(
     result : RunResult
     folder : Path
         The run folder, complete but for this record.
+    inputs : mapping
+        Plan and table: names, hashes, where they came from.
     settings : mapping
         What was asked for: draws, tune, chains, seed.
     started, finished : str
         ISO 8601, UTC.
     """
-    plan: Plan = result.plan
     return {
         "started": started,
         "finished": finished,
@@ -55,9 +60,6 @@ def provenance(
         "settings": dict(settings),
         "seeds": {e.name: e.seed for e in result.endpoints},
         "attempts": {e.name: e.fit.settings["attempts"] for e in result.endpoints if e.fit},
-        "inputs": {
-            "plan": {"file": plan.path.name, "sha256": plan.sha256},
-            "data": {"file": plan.table.name, "sha256": sha256(plan.table)},
-        },
+        "inputs": dict(inputs),
         "outputs": hashes(folder),
     }

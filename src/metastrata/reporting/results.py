@@ -259,9 +259,11 @@ def csv_text(table: pd.DataFrame) -> str:
     safe = table.copy()
     for column in safe.columns:
         if safe[column].dtype == object or str(safe[column].dtype).startswith(("str", "string")):
-            safe[column] = [_harmless(value) for value in safe[column]]
+            safe[column] = [harmless(value) for value in safe[column]]
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t") else value
+def harmless(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, with an apostrophe before it; anything else as it is."""
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if risky else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from metastrata.model.plan import Plan, read_plan
 from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_alternatives, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
-from metastrata.reporting.html import report_html
+from metastrata.reporting.formats import MARK, check_formats, write_formats
 from metastrata.reporting.provenance import provenance, versions
 from metastrata.reporting.results import RunResult, as_json, csv_text, dump
+from metastrata.reporting.trust import keep_inputs
 
 
 def run(
@@ -27,6 +29,8 @@ def run(
     tune: int = 1000,
     chains: int = 4,
     force: bool = False,
+    formats: Sequence[str] | None = None,
+    allow_unreliable: str = "",
     say: Say | None = None,
 ) -> RunResult:
     """Run the analysis of a plan and write its folder.
@@ -46,6 +50,11 @@ def run(
         Draws and tuning steps per chain, and chains.
     force : bool
         Whether an existing folder may be replaced.
+    formats : sequence of {"html", "docx", "pdf", "qmd", "tables"}, optional
+        Formats of the report; by default those of the plan. See `export`.
+    allow_unreliable : str
+        Why a report is wanted even if a fit is not reliable; it is printed as a watermark on every page. Without a
+        reason the report of such a run holds no results.
     say : callable, optional
         Told what is going on, a line at a time.
 
@@ -65,22 +74,36 @@ def run(
     tell = say or (lambda line: None)
     if engine not in ENGINES:
         raise InputError(unknown("engine", engine, ENGINES))
+    wanted = check_formats(plan.formats if formats is None else formats)
     out = _choose_folder(plan, out, force, tell)
     seed = plan.seed if seed is None else seed
-    effects = require(plan)
-    variants = [(a, require(plan, a)) for a in plan.alternatives]
+    require(plan)  # faults are told before anything is written
     started = _now()
     job = Job(plan, seed, {"engine": engine, "draws": draws, "tune": tune, "chains": chains}, tell)
     with new_folder(out, force=force) as folder:
-        with job.timing("loading"):
-            _load(engine)
-        results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
-        notes = tuple(note for note in effects.notes if not note.endpoint)
-        result = RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes)
+        inputs = keep_inputs(plan, folder)
+        result = calculate(job)
         tell("figures and report")
-        _write(job, result, folder, started)
+        write_results(job, result, folder)
+        with job.timing("report"):
+            mark = f"{MARK}: {allow_unreliable}" if allow_unreliable and result.status != "reliable" else ""
+            write_formats(folder, wanted, mark)
+        record = provenance(result, folder, inputs, {**job.settings, "seed": job.seed}, started, _now())
+        (folder / "provenance.json").write_text(dump(record), encoding="utf-8")
     tell(f"wrote {out}")
     return result
+
+
+def calculate(job: Job) -> RunResult:
+    """Fit everything a plan asks for; nothing is written."""
+    plan = job.plan
+    effects = require(plan)
+    variants = [(a, require(plan, a)) for a in plan.alternatives]
+    with job.timing("loading"):
+        _load(job.settings["engine"])
+    results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
+    notes = tuple(note for note in effects.notes if not note.endpoint)
+    return RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes)
 
 
 def _load(engine: str) -> None:
@@ -106,7 +129,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write(job: Job, result: RunResult, folder: Path, started: str) -> None:
+def write_results(job: Job, result: RunResult, folder: Path) -> None:
+    """Draws, tables, figures and results.json: what a report is made of."""
     settings = {**job.settings, "seed": job.seed}
     (folder / "fit").mkdir()
     for part in result.endpoints:
@@ -119,7 +143,3 @@ def _write(job: Job, result: RunResult, folder: Path, started: str) -> None:
         figures = write_figures(result, folder / "figures")
     content = as_json(result, settings, versions(), listing(figures, result, folder))
     (folder / "results.json").write_text(dump(content), encoding="utf-8")
-    with job.timing("report"):
-        (folder / "report.html").write_text(report_html(folder), encoding="utf-8")
-    record = provenance(result, folder, settings, started, _now())
-    (folder / "provenance.json").write_text(dump(record), encoding="utf-8")

@@ -7,6 +7,7 @@ name it here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from metastrata.reporting.document import Block, Section, text
@@ -16,10 +17,10 @@ WHOLE = ("key_results", "endpoints", "sensitivity", "methods", "data", "diagnost
 ENDPOINT = ("forest", "cannot_know", "borrowing", "comparison", "posterior")
 
 
-def sections(report: Source) -> tuple[Section, ...]:
-    """Every section that has something to say."""
+def sections(report: Source, names: Sequence[str] = WHOLE) -> tuple[Section, ...]:
+    """Every section that has something to say, of those wanted."""
     found: list[Section] = []
-    for name in WHOLE:
+    for name in names:
         found += _endpoints(report) if name == "endpoints" else _one(report, name)
     return tuple(found)
 
