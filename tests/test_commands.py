@@ -87,7 +87,7 @@ def test_a_wrong_table(tmp_path: Path, old: str, new: str, words: str) -> None:
     result = call("run", variant(tmp_path, old, new, table=True), "--out", str(tmp_path / "out"))
     assert result.exit_code == 2
     assert words in result.stderr
-    assert result.stderr.count("\n  row ") == 1
+    assert result.stderr.count("\n  [F") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -42,7 +42,8 @@ def _err(text: str) -> None:
 
 def _stop(error: MetastrataError) -> NoReturn:
     """Say what is wrong in plain words and leave with its exit status."""
-    _err(f"metastrata: {error}")
+    code = error.faults[0].code if isinstance(error, InputError) and not isinstance(error, TableError) else ""
+    _err(f"metastrata: {error}{f' [{code}]' if code else ''}")
     if isinstance(error, RunInterruptedError):
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(WRONG if isinstance(error, InputError) else UNRELIABLE)
@@ -82,7 +83,7 @@ def check(plan: PlanPath) -> None:
     if doubts:
         typer.echo("\nworth knowing:")
         for fault in doubts:
-            typer.echo(f"  {fault.severity}: {fault}")
+            typer.echo(f"  {fault.severity}: {fault.coded}")
     typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
 
 

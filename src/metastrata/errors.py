@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class MetastrataError(Exception):
@@ -24,7 +25,17 @@ class MetastrataError(Exception):
 
 
 class InputError(MetastrataError, ValueError):
-    """What was given cannot be analysed."""
+    """What was given cannot be analysed.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        Every fault found; one for what concerns a file as a whole.
+    """
+
+    def __init__(self, message: str = "", code: str = "", *, row: int | None = None, column: str | None = None):
+        super().__init__(message)
+        self.faults: tuple[Fault, ...] = (Fault(message, row, column, code=code),)
 
 
 class PlanError(InputError):
@@ -73,7 +84,7 @@ class Fault:
         "refuse", "waiting" (a cell not yet extracted) and "acknowledge" (until the plan says why it is right) stop
         the analysis.
     code : str
-        Which check found it, such as "F24"; empty for plain faults of reading.
+        Which fault of the catalogue it is, such as "F24"; empty for what is not in it.
     """
 
     message: str
@@ -103,6 +114,11 @@ class Fault:
             return f"{place} ({who})"
         return place or who
 
+    @property
+    def coded(self) -> str:
+        """The fault with its code in front, if it has one: "[F21] row 3, column 'sd_treated': ..."."""
+        return f"[{self.code}] {self}" if self.code else str(self)
+
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message
 
@@ -112,21 +128,27 @@ class TableError(InputError):
 
     def __init__(self, source: str, faults: Sequence[Fault]):
         self.source = source
-        self.faults = tuple(faults)
         waiting = [fault for fault in faults if fault.severity == "waiting"]
         asked = [fault for fault in faults if fault.severity == "acknowledge"]
         wrong = [fault for fault in faults if fault.severity not in ("waiting", "acknowledge")]
         lines = []
         if wrong:
-            lines += [f"{source}: {_count(wrong, 'fault')}", *(f"  {fault}" for fault in wrong)]
+            lines += [f"{source}: {_count(wrong, 'fault')}", *(f"  {fault.coded}" for fault in wrong)]
         if asked:
-            lines += [f"{source}: {_count(asked, 'doubt')} to settle", *(f"  [{f.code}] {f}" for f in asked)]
+            lines += [f"{source}: {_count(asked, 'doubt')} to settle", *(f"  {fault.coded}" for fault in asked)]
             lines.append("  Correct the row, or say in the plan why it is right: [[acknowledge]] with study, endpoint, "
                          "code and reason.")  # fmt: skip
         if waiting:
-            lines += [f"{source}: {_count(waiting, 'row')} waiting for extraction", *(f"  {f}" for f in waiting)]
+            lines += [
+                f"{source}: {_count(waiting, 'row')} waiting for extraction",
+                *(f"  {fault.coded}" for fault in waiting),
+            ]
             lines.append("  Nothing is analysed until these cells hold what the papers print.")
         super().__init__("\n".join(lines))
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.source, self.faults)
 
 
 def _count(things: Sequence[object], name: str) -> str:

@@ -400,7 +400,7 @@ def test_every_bad_estimate_is_told():
     with pytest.raises(TableError) as error:
         Effects.from_estimates([1, np.nan, 3, 4], [0.1, 0.2, 0, np.inf], study=["a", "b", "c", "A"])
     assert [fault.row for fault in error.value.faults] == [2, 3, 4]
-    assert str(error.value).splitlines()[1] == "  row 2 (b): y = nan, se = 0.2: both must be finite, and se > 0"
+    assert str(error.value).splitlines()[1] == "  [F16] row 2 (b): y = nan, se = 0.2: both must be finite, and se > 0"
 
 
 def test_names_of_estimates_must_differ():

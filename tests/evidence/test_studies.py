@@ -38,7 +38,9 @@ def test_every_fault_of_a_table_is_told_at_once(write):
         (4, "r"),
         (4, "study"),
     ]
-    assert str(error.value).startswith("table.csv: 8 faults\n  row 2, column 'n' (Liang 2010): 'NR' is not a number")
+    assert str(error.value).startswith(
+        "table.csv: 8 faults\n  [F18] row 2, column 'n' (Liang 2010): 'NR' is not a number"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,12 @@ def test_every_fault_of_a_table_is_told_at_once(write):
         ("sd_before", "0", "an SD of 0 means no variation between patients; usually a missing value or rounding"),
         ("sd_before", "-3.3", "'-3.3' is negative: a standard deviation cannot be"),
         ("n", "-12", "'-12' is negative: a number of patients or events cannot be"),
-        ("n", "12.5", "'12.5' is not a whole number of patients or events"),
+        (
+            "n",
+            "12.5",
+            "'12.5' is not a whole number of patients or events; "
+            "an effective size, as of a cluster trial, enters by its effect and SE (smd and se)",
+        ),
         ("n", "0", "0 patients: leave the cell empty if the number is not reported"),
         ("events_treated", "-1", "'-1' is negative: a number of patients or events cannot be"),
         ("r", "1.2", "'1.2' is not a correlation: it must lie between -1 and 1, without the ends"),
@@ -111,7 +118,8 @@ def test_a_bad_cell_is_told_with_its_row_and_column(write, column, cell, message
 
 def test_a_fault_is_written_with_row_column_and_study(faults):
     assert faults("study,design,endpoint,n\nA,rct,e,12.5\n") == [
-        "row 2, column 'n' (A): '12.5' is not a whole number of patients or events"
+        "row 2, column 'n' (A): '12.5' is not a whole number of patients or events; "
+        "an effective size, as of a cluster trial, enters by its effect and SE (smd and se)"
     ]
 
 
@@ -316,7 +324,8 @@ def test_a_frame_is_read_like_a_file():
 def test_faults_of_a_frame_have_the_row_of_a_spreadsheet():
     _, faults = studies_from_frame(pd.DataFrame({"study": ["A", "B"], "n": [12, 12.5]}))
     assert [str(fault) for fault in faults] == [
-        "row 3, column 'n' (B): '12.5' is not a whole number of patients or events"
+        "row 3, column 'n' (B): '12.5' is not a whole number of patients or events; "
+        "an effective size, as of a cluster trial, enters by its effect and SE (smd and se)"
     ]
 
 

@@ -113,6 +113,14 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_TYPOGRAPHY).strip()
 
 
+class CellError(ValueError):
+    """A cell that cannot be read: the code of the fault and a plain sentence."""
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
 def read_cell(column: Column, text: str, decimal: str = ".") -> Cell:
     """Read one cell.
 
@@ -127,7 +135,7 @@ def read_cell(column: Column, text: str, decimal: str = ".") -> Cell:
 
     Raises
     ------
-    ValueError
+    CellError
         With a plain sentence, if the text is not what the column holds.
     """
     value = clean(text)
@@ -138,22 +146,23 @@ def read_cell(column: Column, text: str, decimal: str = ".") -> Cell:
         return unicodedata.normalize("NFC", text).strip()
     if column.kind == "choice":
         if value.casefold() not in column.choices:
-            raise ValueError(f"'{text.strip()}' is not one of: {', '.join(column.choices)}")
+            raise CellError("F05", f"'{text.strip()}' is not one of: {', '.join(column.choices)}")
         return value.casefold()
     if decimal == ",":
         if "." in value:
-            raise ValueError(f"'{text.strip()}' has a point, but the decimal mark is declared to be ','")
+            raise CellError("F03", f"'{text.strip()}' has a point, but the decimal mark is declared to be ','")
         value = value.replace(",", ".")
     if not _NUMBER.fullmatch(value):
-        raise ValueError(_not_a_number(text.strip()))
+        code, complaint = _not_a_number(text.strip())
+        raise CellError("F18" if column.kind == "count" and code == "F05" else code, complaint)
     number = float(value)
     if not abs(number) < LARGEST:
-        raise ValueError(f"'{text.strip()}' is too large to be a number")
+        raise CellError("F17", f"'{text.strip()}' is too large to be a number")
     if number and abs(number) < 1 / LARGEST:
-        raise ValueError(f"'{text.strip()}' is too small to be anything but a slip")
-    complaint = _out_of_range(column, number, text.strip())
+        raise CellError("F17", f"'{text.strip()}' is too small to be anything but a slip")
+    code, complaint = _out_of_range(column, number, text.strip())
     if complaint:
-        raise ValueError(complaint)
+        raise CellError(code, complaint)
     return number
 
 
@@ -173,44 +182,50 @@ def as_number(cell: Cell) -> float | None:
     return float(value) if _NUMBER.fullmatch(value) and abs(float(value)) < LARGEST else None
 
 
-def _not_a_number(text: str) -> str:
+def _not_a_number(text: str) -> tuple[str, str]:
     value = clean(text)
     if re.fullmatch(r"[+-]?\d+,\d+", value):
-        return f"'{text}' is not a number: write the decimal point as '.', not ',' (or declare decimal = \",\")"
+        return "F03", f"'{text}' is not a number: write the decimal point as '.', not ',' (or declare decimal = \",\")"
     if re.fullmatch(r"[+-]?\d+(,\d+)?;.*", value):
-        return f"'{text}' is not a number: is the file separated by ';'? Then declare sep = \";\""
+        return "F03", f"'{text}' is not a number: is the file separated by ';'? Then declare sep = \";\""
     if value[0] in "<>\u2264\u2265" and _NUMBER.fullmatch(value[1:].strip()):
-        return f"'{text}' is a bound, not a number: put it in the note, and leave the cell empty or ask the authors"
+        return (
+            "F05",
+            f"'{text}' is a bound, not a number: put it in the note, and leave the cell empty or ask the authors",
+        )
     if re.fullmatch(rf"({_NUMBER.pattern})\s*[*\u2020\u2021\u00a7a-d%]+", value):
-        return f"'{text}' is a number with a mark: write the number alone, and what the mark means in the note"
+        return "F05", f"'{text}' is a number with a mark: write the number alone, and what the mark means in the note"
+    if value.casefold().lstrip("+-") in ("inf", "infinity", "\u221e"):
+        return "F17", f"'{text}' is not a finite number: leave the cell empty if the value is not reported"
     code = len(value) <= 15 and not any(character.isdigit() for character in value)
     declare = f' (or declare it as a code: missing = ["{text}"])' if code else ""
-    return f"'{text}' is not a number; leave the cell empty if the value is not reported{declare}"
+    return "F05", f"'{text}' is not a number; leave the cell empty if the value is not reported{declare}"
 
 
-def _out_of_range(column: Column, number: float, text: str) -> str:
-    """Say why a number cannot stand in this column, or return ""."""
+def _out_of_range(column: Column, number: float, text: str) -> tuple[str, str]:
+    """The code of what is wrong with a number in this column and why it cannot stand there, or two empty texts."""
     if column.kind == "count":
         if number < 0:
-            return f"'{text}' is negative: a number of patients or events cannot be"
+            return "F18", f"'{text}' is negative: a number of patients or events cannot be"
         if not number.is_integer():
-            return f"'{text}' is not a whole number of patients or events"
+            advice = "an effective size, as of a cluster trial, enters by its effect and SE (smd and se)"
+            return "F18", f"'{text}' is not a whole number of patients or events; {advice}"
         if number == 0 and not column.name.startswith("events"):
-            return "0 patients: leave the cell empty if the number is not reported"
+            return "F18", "0 patients: leave the cell empty if the number is not reported"
     elif column.kind == "sd":
         if number < 0:
-            return f"'{text}' is negative: a standard deviation cannot be"
+            return "F22", f"'{text}' is negative: a standard deviation cannot be"
         if number == 0:
-            return "an SD of 0 means no variation between patients; usually a missing value or rounding"
+            return "F21", "an SD of 0 means no variation between patients; usually a missing value or rounding"
     elif column.kind == "se":
         if number < 0:
-            return f"'{text}' is negative: a standard error or variance cannot be"
+            return "F22", f"'{text}' is negative: a standard error or variance cannot be"
         if number == 0:
-            return "a standard error or variance of 0 would give this study infinite weight"
+            return "F23", "a standard error or variance of 0 would give this study infinite weight"
     elif column.kind == "correlation" and not -1 < number < 1:
-        return f"'{text}' is not a correlation: it must lie between -1 and 1, without the ends"
+        return "F30", f"'{text}' is not a correlation: it must lie between -1 and 1, without the ends"
     elif column.kind == "level" and not 50 <= number < 100:
-        return f"'{text}' is not a confidence level in per cent, such as 95"
+        return "F29", f"'{text}' is not a confidence level in per cent, such as 95"
     elif column.kind == "probability" and not 0 <= number <= 1:
-        return f"'{text}' is not a p-value: it must lie between 0 and 1"
-    return ""
+        return "F05", f"'{text}' is not a p-value: it must lie between 0 and 1"
+    return "", ""

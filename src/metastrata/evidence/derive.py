@@ -28,6 +28,7 @@ from metastrata.evidence.recipes import (
     Scale,
     has_any,
     missing,
+    too_few,
     values,
 )
 from metastrata.evidence.studies import Row
@@ -116,7 +117,7 @@ def _waiting(row: Row, measure: str) -> Fault:
         wanted = [c for c in (*ARM_SIZES, *ARMS) if row.value(c) is None]
         other = {"SMD": " (or smd with se)", "MD": " (or md with se)"}
         cells = ", ".join(wanted) + other.get(measure, "")
-    return row.fault(f"waits for extraction: {cells}", severity="waiting")
+    return row.fault(f"waits for extraction: {cells}", severity="waiting", code="F16")
 
 
 def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
@@ -130,11 +131,11 @@ def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
     if faults:
         return faults
     if measure == "IRR":
-        faults = [row.fault(f"{row.value(column):g} is no time at risk: it must be above 0", column)
+        faults = [row.fault(f"{row.value(column):g} is no time at risk: it must be above 0", column, code="F18")
                   for column in ("time_treated", "time_control") if (row.value(column) or 0.0) <= 0]  # fmt: skip
     else:
         pairs = zip(needed[::2], needed[1::2], strict=True)
-        faults = [row.fault(f"{row.value(events):g} events among {row.value(n):g} patients", events)
+        faults = [row.fault(f"{row.value(events):g} events among {row.value(n):g} patients", events, code="F18")
                   for events, n in pairs if (row.value(events) or 0.0) > (row.value(n) or 0.0)]  # fmt: skip
     text = f"{measures.MEASURES[measure].name} from counts"
     return faults or Recipe(measure, values(row, needed), text, metric="other")
@@ -146,7 +147,7 @@ def _from_reported(row: Row, column: str, options: Options) -> Recipe | list[Fau
     df = sum(sizes) - 2 if len(sizes) == 2 else None
     is_d = column == "smd" and row.text("smd_type") == "d"
     if is_d and (df is None or df < 3):
-        return missing(row, ARM_SIZES, "to turn Cohen's d into g") or [row.fault("too few patients", "n_treated")]
+        return missing(row, ARM_SIZES, "to turn Cohen's d into g") or too_few(row, df or 0.0, "the two arms")
     factor = float(measures.hedges_j(df)) if column == "smd" and df is not None and df >= 3 else 1.0
     spread = ("se", "variance", "ci_lower", "ci_upper", "p_value", "t")
     if column == "smd" and df is not None and df >= 3 and not has_any(row, spread):

@@ -53,13 +53,15 @@ def signed_t(row: Row, df: float, difference: float | None) -> tuple[float, str]
                            code="F38")  # fmt: skip
         return (t if sign is None else sign * abs(t)), f"t = {t:g}"
     if sign is None:
-        return row.fault(NO_SIGN, "direction")
+        return row.fault(NO_SIGN, "direction", code="F16")
     if f is not None:
         if f < 0:
-            return row.fault(f"F = {f:g} is negative: it cannot be", "f_value")
+            return row.fault(f"F = {f:g} is negative: it cannot be", "f_value", code="F05")
         return sign * math.sqrt(f), f"F = {f:g} (one degree of freedom)"
     if p is None or not 0 < p < 1:
-        return row.fault(f"p = {p or 0:g} determines no t: write the p-value as printed, or leave it out", "p_value")
+        return row.fault(
+            f"p = {p or 0:g} determines no t: write the p-value as printed, or leave it out", "p_value", code="F05"
+        )
     return recover.t_from_p(p, df, sign), f"p = {p:g}, two-sided"
 
 
@@ -107,7 +109,7 @@ def _se_from_test(row: Row, estimate: float, df: float | None) -> tuple[float, s
     if estimate == 0 or not possible:
         what = f"t = {t:g}" if t is not None else f"p = {p:g}"
         return [row.fault(f"{what} and an estimate of {estimate:g} determine no SE: give se or the interval",
-                          "t" if t is not None else "p_value")]  # fmt: skip
+                          "t" if t is not None else "p_value", code="F05")]  # fmt: skip
     if t is not None:
         return abs(estimate / t), f"SE = estimate / t, t = {t:g}"
     kind = "normal" if use_t is None else f"t({use_t:g})"
@@ -130,7 +132,7 @@ def _se_from_interval(row: Row, estimate: float, df: float | None) -> tuple[floa
         wrong = row.fault("the level of the confidence interval is not given (95? 90?)", "ci_level")
         return [replace(wrong, code="F29")]
     if row.text("ci_distribution") == "t" and (df is None or df < 1):
-        return [row.fault("a t interval needs the group sizes", "ci_distribution")]
+        return [row.fault("a t interval needs the group sizes", "ci_distribution", code="F16")]
     use_t = row.text("ci_distribution") == "t"
     kind = f"t({df:g})" if use_t and df else "normal"
     return recover.se_from_ci(lower, upper, level, df if use_t else None), f"SE from the {level:g} % CI ({kind})"
@@ -148,7 +150,7 @@ def from_md(row: Row) -> Recipe | list[Fault]:
     by_test = row.value("ci_lower") is None and row.value("t") is not None
     if not printed and not by_test and not row.text("ci_distribution"):
         faults.append(row.fault("say whether the interval is normal ('z', as RevMan prints) or 't' (as most papers "
-                                "print): with small groups the SDs differ", "ci_distribution"))  # fmt: skip
+                                "print): with small groups the SDs differ", "ci_distribution", code="F29"))  # fmt: skip
     if faults:
         return faults
     found = standard_error(row, md, n1 + n2 - 2)

@@ -305,12 +305,18 @@ class Effects:
             for i in range(k)
         ]
         faults = [
-            Fault(f"y = {item.y}, se = {item.se}: both must be finite, and se > 0", item.row, None, item.study)
+            Fault(
+                f"y = {item.y}, se = {item.se}: both must be finite, and se > 0",
+                item.row,
+                None,
+                item.study,
+                code=_code(item),
+            )
             for item in items
             if not (math.isfinite(item.y) and math.isfinite(item.se) and item.se > 0)
         ]
         faults += [
-            Fault(f"the name '{name}' stands twice", None, "study", name)
+            Fault(f"the name '{name}' stands twice", None, "study", name, code="F40")
             for name in dict.fromkeys(names)
             if names.count(name) > 1
         ]
@@ -330,3 +336,10 @@ def check_direction(direction: object) -> None:
     """Refuse anything that is no direction of benefit."""
     if direction not in get_args(Better):
         raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
+
+
+def _code(item: Effect) -> str:
+    """Which fault an estimate is that cannot be used: missing, not finite, negative, without error."""
+    if math.isnan(item.y) or math.isnan(item.se):
+        return "F16"
+    return "F17" if math.isinf(item.y) or math.isinf(item.se) else "F22" if item.se < 0 else "F23"

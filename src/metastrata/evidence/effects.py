@@ -262,10 +262,12 @@ def _stratum(row: Row, strata: Sequence[str] | None, faults: list[Fault]) -> str
         if _folded(name) == _folded(design):
             return name
     if strata is not None and "design" not in row.cells:
-        faults.append(Fault("column 'design' is missing: it says which stratum a study belongs to", 1, "design"))
+        faults.append(
+            Fault("column 'design' is missing: it says which stratum a study belongs to", 1, "design", code="F02")
+        )
     elif not row.excluded:
         faults.append(row.fault(f"unknown stratum '{design}': the plan has {', '.join(strata)}"
-                                f"{nearest(design, strata)}", "design"))  # fmt: skip
+                                f"{nearest(design, strata)}", "design", code="F45"))  # fmt: skip
     return design
 
 
@@ -280,4 +282,4 @@ def _direction(row: Row, endpoint: str, directions: dict[str, Better]) -> list[F
     known = directions.setdefault(endpoint, "lower" if said == "lower" else "higher")
     if known == said:
         return []
-    return [row.fault(f"says {said} is better, but for this endpoint {known} is", "better")]
+    return [row.fault(f"says {said} is better, but for this endpoint {known} is", "better", code="F57")]

@@ -24,18 +24,21 @@ def read_header(header: Sequence[str], required: Sequence[str]) -> tuple[list[st
     A misspelt column gets the name it was meant to have, so that the checks that follow look at its values.
     """
     names = [column_name(name, header) for name in header]
-    faults = [Fault(f"column '{n}' stands twice", 1, n) for n in dict.fromkeys(names) if n and names.count(n) > 1]
+    faults = [
+        Fault(f"column '{n}' stands twice", 1, n, code="F02") for n in dict.fromkeys(names) if n and names.count(n) > 1
+    ]
     for i, name in enumerate(names):
         meant = _misspelt(name, names)
         if meant:
             advice = f"did you mean '{meant}'? If not, give it a name less alike"
-            faults.append(Fault(f"column '{name}' is not known; {advice}", 1, name))
+            faults.append(Fault(f"column '{name}' is not known; {advice}", 1, name, code="F02"))
             names[i] = meant
     others = [name for name in names if name and name not in COLUMNS]
     for name in required:
         if name not in names:
             found = ", ".join(name for name in header if name)
-            faults.append(Fault(f"column '{name}' is missing{nearest(name, others)} (found: {found})", 1, name))
+            message = f"column '{name}' is missing{nearest(name, others)} (found: {found})"
+            faults.append(Fault(message, 1, name, code="F02"))
     notes = [Fault(OCCASIONS_NOTE, 1, "m1i", severity="warn")] if "m1i" in header and _two_occasions(header) else []
     return names, faults, notes
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metastrata.errors import Fault, InputError, TableError
-from metastrata.evidence.columns import COLUMNS, Cell, as_written, clean, read_cell
+from metastrata.evidence.columns import COLUMNS, Cell, CellError, as_written, clean, read_cell
 from metastrata.evidence.headers import column_name, read_header
 from metastrata.evidence.tables import TableChoices, read_grid
 
@@ -52,9 +52,9 @@ class Row:
         word, _, reason = answer.partition(":")
         return (reason.strip() or "no reason given") if word.strip().casefold() == "no" else ""
 
-    def fault(self, message: str, column: str | None = None, severity: str = "refuse") -> Fault:
+    def fault(self, message: str, column: str | None = None, severity: str = "refuse", code: str = "") -> Fault:
         """A fault of this row."""
-        return Fault(message, self.number, column, self.text("study"), self.text("endpoint"), severity)
+        return Fault(message, self.number, column, self.text("study"), self.text("endpoint"), severity, code)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def studies_from_frame(frame: pd.DataFrame) -> tuple[Studies, list[Fault]]:
         for i, record in enumerate(frame.itertuples(index=False, name=None), start=2)
     ]
     if not body:
-        raise InputError("table: no data rows")
+        raise InputError("table: no data rows (0 rows after the header)", "F01")
     if "study" not in (column_name(name, header) for name in header):
         header = ["study", *header]
         body = [(i, [f"study {i - 1}", *cells]) for i, cells in body]
@@ -197,7 +197,9 @@ def _build(
     names, faults, notes = read_header(header, required)
     reader = _Reader(tuple(names), choices.decimal, {clean(code).casefold() for code in choices.missing}, faults, notes)
     rows = [reader.row(number, cells) for number, cells in body]
-    notes += [Fault(f"'{code}' was read as missing, {n} x", severity="note") for code, n in reader.codes.items()]
+    notes += [
+        Fault(f"'{code}' was read as missing, {n} x", severity="note", code="F05") for code, n in reader.codes.items()
+    ]
     others = tuple(name for name in names if name and name not in COLUMNS)
     return Studies(source, tuple(rows), others, tuple(notes)), [*faults, *_endpoint_spellings(rows)]
 
@@ -219,12 +221,12 @@ class _Reader:
         extra = [clean(text) for text in texts[len(names) :] if clean(text)]
         if extra:
             message = f"more cells than columns (first extra cell: '{extra[0]}'): a comma in a text cell needs "
-            self.faults.append(Fault(message + 'quotes "..." around the cell', number, None, study))
+            self.faults.append(Fault(message + 'quotes "..." around the cell', number, None, study, code="F03"))
         cells = {name: self.cell(name, text, number, study) for name, text in zip(names, texts, strict=False) if name}
         row = Row(number, cells)
         for name in REQUIRED:
             if name in names and not row.text(name):
-                self.faults.append(row.fault(f"the {name} has no name", name))
+                self.faults.append(row.fault(f"the {name} has no name", name, code="F16"))
         self.faults += _check_include(row)
         return row
 
@@ -238,8 +240,8 @@ class _Reader:
             return as_written(text, self.decimal)
         try:
             value = read_cell(COLUMNS[name], text, self.decimal)
-        except ValueError as error:
-            self.faults.append(Fault(str(error), number, name, study))
+        except CellError as error:
+            self.faults.append(Fault(str(error), number, name, study, code=error.code))
             return None
         self.notes += _put_right(name, text, value, number, study)
         return value
@@ -250,12 +252,12 @@ def _put_right(name: str, text: str, value: Cell, number: int, study: str) -> li
     if text.isascii() or value is None:
         return []
     if isinstance(value, float):
-        what = f"'{text.strip()}' has a typographic minus sign or space: read as {value:g}"
+        code, what = "F06", f"'{text.strip()}' has a typographic minus sign or space: read as {value:g}"
     elif COLUMNS[name].kind == "text" and not unicodedata.is_normalized("NFC", text):
-        what = f"'{value}' was written with separate accents: stored in the usual form (NFC)"
+        code, what = "F09", f"'{value}' was written with separate accents: stored in the usual form (NFC)"
     else:
         return []
-    return [Fault(what, number, name, study, severity="note")]
+    return [Fault(what, number, name, study, severity="note", code=code)]
 
 
 def _endpoint_spellings(rows: Sequence[Row]) -> list[Fault]:
@@ -267,7 +269,7 @@ def _endpoint_spellings(rows: Sequence[Row]) -> list[Fault]:
         seen, number = first.setdefault(" ".join(name.casefold().split()), (name, row.number))
         if seen != name:
             message = f"the endpoint is called '{seen}' in row {number}: write it the same way in every row"
-            faults.append(row.fault(message, "endpoint"))
+            faults.append(row.fault(message, "endpoint", code="F57"))
     return faults
 
 

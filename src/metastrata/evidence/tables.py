@@ -129,7 +129,9 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file, refused in plain words if it is not there, not a file, or far too large."""
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path.name} has {path.stat().st_size / 1e6:.0f} MB: more than a study table can need")
+            raise InputError(
+                f"{path.name} has {path.stat().st_size / 1e6:.0f} MB: more than a study table can need", "F12"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         near = nearest(path.name, _tables_beside(path))

@@ -24,15 +24,16 @@ def read_csv(source: str, data: bytes, choices: TableChoices) -> Grid:
     sep = default if choices.sep is None else SEPARATORS[choices.sep]
     if sep == choices.decimal:
         raise InputError(
-            f"{source}: decimal = ',' is declared, so the cells need another mark between them: declare sep"
+            f"{source}: decimal = ',' is declared, so the cells need another mark between them: declare sep",
+            "F03",
         )
     records = _records(source, text, sep)
     if not records or not any(clean(name) for name in records[0]):
-        raise InputError(f"{source}: the file is empty")
+        raise InputError(f"{source}: the file is empty (0 rows)", "F01")
     _refuse_other_separator(source, records[0], text, sep)
     body = tuple((i, tuple(r)) for i, r in enumerate(records[1:], start=2) if any(clean(cell) for cell in r))
     if not body:
-        raise InputError(f"{source}: no data rows (0 rows after the header)")
+        raise InputError(f"{source}: no data rows (0 rows after the header)", "F01")
     return Grid(source, tuple(records[0]), body)
 
 
@@ -40,7 +41,9 @@ def _decode(source: str, data: bytes, encoding: str) -> str:
     folded = encoding.casefold().replace("_", "-")
     utf8 = folded in ("utf-8", "utf8", "utf-8-sig")
     if utf8 and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{source} is not UTF-8 but UTF-16: save it as 'CSV UTF-8', or declare encoding = 'utf-16'")
+        raise InputError(
+            f"{source} is not UTF-8 but UTF-16: save it as 'CSV UTF-8', or declare encoding = 'utf-16'", "F04"
+        )
     try:
         return data.decode("utf-8-sig" if utf8 else encoding)
     except UnicodeDecodeError as error:
@@ -48,9 +51,9 @@ def _decode(source: str, data: bytes, encoding: str) -> str:
         seen = f"(byte 0x{data[error.start]:02X}, row {row})"
         name = "UTF-8" if utf8 else encoding
         advice = "save it as 'CSV UTF-8', or declare encoding = 'latin-1' or 'cp1252'" if utf8 else "try another"
-        raise InputError(f"{source} is not {name} {seen}: {advice}") from None
+        raise InputError(f"{source} is not {name} {seen}: {advice}", "F04", row=row) from None
     except UnicodeError as error:
-        raise InputError(f"{source} is not {encoding} ({error})") from None
+        raise InputError(f"{source} is not {encoding} ({error})", "F04") from None
 
 
 def _records(source: str, text: str, sep: str) -> list[list[str]]:
@@ -63,7 +66,9 @@ def _records(source: str, text: str, sep: str) -> list[list[str]]:
         mark = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "'|'"}[sep]
         raise InputError(
             f"{source}, row {len(records) + 1}: a quote is not closed, or stands inside a cell ({error}): write "
-            f'text that holds {mark} or a quote between quotes, and a quote in it twice ("")'
+            f'text that holds {mark} or a quote between quotes, and a quote in it twice ("")',
+            "F03",
+            row=len(records) + 1,
         ) from None
     return records
 
@@ -83,5 +88,7 @@ def _refuse_other_separator(source: str, header: list[str], text: str, sep: str)
         looks = "it looks like a European CSV; "
     raise InputError(
         f"{source}: only one column found and it contains {marks[seen]}: {looks}declare {declare} "
-        "(in a plan: under [table]), or save it with commas between cells"
+        "(in a plan: under [table]), or save it with commas between cells",
+        "F03",
+        row=1,
     )

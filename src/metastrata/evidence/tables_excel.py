@@ -67,7 +67,9 @@ def _open(source: str, data: bytes, data_only: bool) -> Any:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise InputError(f"{source} is not a workbook that can be read ({type(cause).__name__}: {cause})") from None
+        raise InputError(
+            f"{source} is not a workbook that can be read ({type(cause).__name__}: {cause})", "F10"
+        ) from None
 
 
 def _check_archive(source: str, data: bytes) -> None:
@@ -76,23 +78,23 @@ def _check_archive(source: str, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(item.file_size for item in archive.infolist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
-        raise InputError(f"{source} is not a workbook (.xlsx): {error}") from None
+        raise InputError(f"{source} is not a workbook (.xlsx): {error}", "F10") from None
     if size > MAX_BYTES:
-        raise InputError(f"{source} would unpack to {size / 1e6:.0f} MB: more than a study table can need")
+        raise InputError(f"{source} would unpack to {size / 1e6:.0f} MB: more than a study table can need", "F12")
 
 
 def _choose(source: str, book: Any, wanted: str | None) -> Any:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if wanted is not None:
         if wanted not in sheets:
-            raise InputError(f"{source}: {unknown('sheet', wanted, sheets)}")
+            raise InputError(f"{source}: {unknown('sheet', wanted, sheets)}", "F10")
         return sheets[wanted]
     filled = [s for name, s in sheets.items() if name.casefold() != README_SHEET and _filled(s)]
     if not filled:
-        raise InputError(f"{source}: the workbook is empty")
+        raise InputError(f"{source}: the workbook is empty", "F01")
     if len(filled) > 1:
         found = ", ".join(f"'{sheet.title}'" for sheet in filled)
-        raise InputError(f'{source}: sheet not given; found {found}: declare sheet = "{filled[0].title}"')
+        raise InputError(f'{source}: sheet not given; found {found}: declare sheet = "{filled[0].title}"', "F10")
     return filled[0]
 
 
@@ -119,11 +121,12 @@ class _Sheet:
             self.header = self.header[:-1]
         if not self.header:
             raise InputError(
-                f"{self.source}: row 1 of sheet '{self.sheet.title}' is empty: it must hold the column names"
+                f"{self.source}: row 1 of sheet '{self.sheet.title}' is empty: it must hold the column names",
+                "F02",
             )
         body = tuple(self.rows(rows))
         if not body:
-            raise InputError(f"{self.source}: no data rows (0 rows after the header)")
+            raise InputError(f"{self.source}: no data rows (0 rows after the header)", "F01")
         self.merged(body[-1][0])
         self.hidden_columns()
         return Grid(self.source, self.header, body, tuple(self.faults), tuple(self.notes))
@@ -138,7 +141,7 @@ class _Sheet:
                 continue
             number = cells[0].row
             if self.sheet.row_dimensions[number].hidden:
-                self.faults.append(Fault(_HIDDEN, number))
+                self.faults.append(Fault(_HIDDEN, number, code="F10"))
             yield number, texts
 
     def text(self, cell: Any, column: str) -> str:
@@ -168,13 +171,13 @@ class _Sheet:
         return repr(float(value)).replace(".", self.decimal)
 
     def refuse(self, cell: Any, column: str, message: str) -> str:
-        self.faults.append(Fault(f"cell {cell.coordinate} {message}", cell.row, column or None))
+        self.faults.append(Fault(f"cell {cell.coordinate} {message}", cell.row, column or None, code="F10"))
         return ""
 
     def merged(self, last: int) -> None:
         for area in sorted(self.sheet.merged_cells.ranges, key=lambda area: (area.min_row, area.min_col)):
             if area.min_col <= len(self.header) and area.min_row <= last:
-                self.faults.append(Fault(_MERGED.format(area.coord), area.min_row))
+                self.faults.append(Fault(_MERGED.format(area.coord), area.min_row, code="F10"))
 
     def hidden_columns(self) -> None:
         from openpyxl.utils import get_column_letter
@@ -182,7 +185,7 @@ class _Sheet:
         for i, name in enumerate(self.header, start=1):
             if self.sheet.column_dimensions[get_column_letter(i)].hidden:
                 self.notes.append(Fault(f"column '{clean(name)}' is hidden in the workbook; it is read all the same", 1,
-                                        clean(name), severity="note"))  # fmt: skip
+                                        clean(name), severity="note", code="F10"))  # fmt: skip
 
 
 def _shown(value: Any) -> str:

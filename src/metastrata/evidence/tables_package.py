@@ -44,7 +44,10 @@ def read_package(source: str, data: bytes, choices: TableChoices) -> Grid:
     entries = [_entry(line, record, kinds) for line, record in rows]
     bias = _bias(_table(source, files, BIAS, ("Study",))) if BIAS in files else {}
     lost = sorted({entry.outcome for entry in entries} - set(kinds))
-    notes = [Fault(f"outcome {number} has rows but no settings; it is left out", severity="warn") for number in lost]
+    notes = [
+        Fault(f"outcome {number} has rows but no settings; it is left out", severity="warn", code="F11")
+        for number in lost
+    ]
     return assemble(Review(source, outcomes, tuple(_once(entries)), bias, tuple(notes)), choices)
 
 
@@ -55,7 +58,9 @@ def _files(source: str, data: bytes, depth: int = 0) -> dict[str, bytes]:
             names = [item.filename for item in archive.infolist()]
             _check(source, archive)
             if any(name.endswith(ACCURACY) for name in names):
-                raise InputError(f"{source} is a review of diagnostic test accuracy: metastrata does not analyse those")
+                raise InputError(
+                    f"{source} is a review of diagnostic test accuracy: metastrata does not analyse those", "F11"
+                )
             found = {end: [n for n in names if n.endswith(end)] for end in (ROWS, SETTINGS, BIAS)}
             inner = [name for name in names if name.endswith("-data.zip")]
             if not found[ROWS] and len(inner) == 1 and depth == 0:
@@ -63,12 +68,12 @@ def _files(source: str, data: bytes, depth: int = 0) -> dict[str, bytes]:
             if len(found[ROWS]) != 1 or len(found[SETTINGS]) != 1:
                 wanted = f"one ...{ROWS} and one ...{SETTINGS} are wanted"
                 seen = ", ".join(names[:8]) or "nothing"
-                raise InputError(f"{source} is no Cochrane data package: {wanted} (found: {seen})")
+                raise InputError(f"{source} is no Cochrane data package: {wanted} (found: {seen})", "F12")
             return {end: _content(archive, entries[0]) for end, entries in found.items() if entries}
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{source} is not a zip file that can be read: {error}") from None
+        raise InputError(f"{source} is not a zip file that can be read: {error}", "F12") from None
 
 
 def _check(source: str, archive: zipfile.ZipFile) -> None:
@@ -77,17 +82,19 @@ def _check(source: str, archive: zipfile.ZipFile) -> None:
     for item in archive.infolist():
         name = item.filename.replace("\\", "/")
         if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
-            raise InputError(f"{source}: the entry '{item.filename}' leads out of the archive: not a package to trust")
+            raise InputError(
+                f"{source}: the entry '{item.filename}' leads out of the archive: not a package to trust", "F12"
+            )
         size += item.file_size
     if size > MAX_BYTES:
-        raise InputError(f"{source} would unpack to {size / 1e6:.0f} MB: more than a data package can need")
+        raise InputError(f"{source} would unpack to {size / 1e6:.0f} MB: more than a data package can need", "F12")
 
 
 def _content(archive: zipfile.ZipFile, name: str) -> bytes:
     with archive.open(name) as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise InputError(f"the entry '{name}' unpacks to more than {MAX_BYTES / 1e6:.0f} MB")
+        raise InputError(f"the entry '{name}' unpacks to more than {MAX_BYTES / 1e6:.0f} MB", "F12")
     return data
 
 
@@ -97,13 +104,13 @@ def _table(source: str, files: Mapping[str, bytes], end: str, needed: Sequence[s
     try:
         records = list(csv.reader(io.StringIO(files[end].decode("utf-8-sig"), newline=""), strict=True))
     except UnicodeDecodeError as error:
-        raise InputError(f"{place} is not UTF-8 (byte {error.start})") from None
+        raise InputError(f"{place} is not UTF-8 (byte {error.start})", "F04") from None
     except csv.Error as error:
-        raise InputError(f"{place} is not a CSV file: {error}") from None
+        raise InputError(f"{place} is not a CSV file: {error}", "F03") from None
     header = [name.strip() for name in records[0]] if records else []
     lacking = [name for name in needed if name not in header]
     if lacking:
-        raise InputError(f"{place} has no column '{lacking[0]}' (found: {', '.join(header[:8]) or 'nothing'})")
+        raise InputError(f"{place} has no column '{lacking[0]}' (found: {', '.join(header[:8]) or 'nothing'})", "F02")
     return [
         (line, {name: text.strip() for name, text in zip(header, record, strict=False)})
         for line, record in enumerate(records[1:], start=2)

@@ -105,12 +105,12 @@ def assemble(review: Review, choices: TableChoices) -> Grid:
     asked for that cannot give the measure is a fault; of those not asked for, a note.
     """
     if not review.outcomes:
-        raise InputError(f"{review.source}: no analyses (0 outcomes)")
+        raise InputError(f"{review.source}: no analyses (0 outcomes)", "F01")
     wanted, faults, notes = _select(review, choices)
     entries = [entry for entry in review.entries if entry.outcome in wanted]
     if not entries:
         why = "; ".join(fault.message for fault in (*faults, *notes)) or "the outcomes have no studies"
-        raise InputError(f"{review.source}: no data rows: {why}")
+        raise InputError(f"{review.source}: no data rows: {why}", "F11" if faults or notes else "F01")
     columns = [name for name in NUMBERS if any(entry.values.get(name) for entry in entries)]
     own = {"SMD": "smd", "MD": "md"}.get(choices.measure or "", "y")  # where a generic outcome's estimate stands
     domains = tuple(dict.fromkeys(name for of_study in review.bias.values() for name in of_study))
@@ -144,7 +144,9 @@ def _select(review: Review, choices: TableChoices) -> tuple[dict[str, Outcome], 
     known = {outcome.number: outcome for outcome in review.outcomes}
     asked = choices.outcomes
     faults = [
-        Fault(_unknown(name, known), severity="refuse", endpoint=name) for name in asked or () if name not in known
+        Fault(_unknown(name, known), severity="refuse", endpoint=name, code="F11")
+        for name in asked or ()
+        if name not in known
     ]
     wanted, notes = {}, []
     for number, outcome in known.items():
@@ -154,9 +156,10 @@ def _select(review: Review, choices: TableChoices) -> tuple[dict[str, Outcome], 
         if not why:
             wanted[number] = outcome
         elif asked is None:
-            notes.append(Fault(f"{why}; it is left out", endpoint=number, severity="warn"))
+            notes.append(Fault(f"{why}; it is left out", endpoint=number, severity="warn", code="F11"))
         else:
-            faults.append(Fault(f"{why}. {_those_that_fit(review.outcomes, choices.measure)}", endpoint=number))
+            advice = _those_that_fit(review.outcomes, choices.measure)
+            faults.append(Fault(f"{why}. {advice}", endpoint=number, code="F11"))
     return wanted, faults, notes
 
 

@@ -35,7 +35,7 @@ def read_rm5(source: str, data: bytes, choices: TableChoices) -> Grid:
     """
     root = _parse(source, data)
     if root.find(".//ANALYSES_AND_DATA") is None:
-        raise InputError(f"{source} is no RevMan 5 file with analyses (its outermost tag is <{root.tag}>)")
+        raise InputError(f"{source} is no RevMan 5 file with analyses (its outermost tag is <{root.tag}>)", "F12")
     studies = {s.get("ID", ""): s for s in root.iter("STUDY")}
     outcomes: list[Outcome] = []
     entries: list[Entry] = []
@@ -51,7 +51,7 @@ def read_rm5(source: str, data: bytes, choices: TableChoices) -> Grid:
     numbers = [outcome.number for outcome in outcomes]
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
-        raise InputError(f"{source}: two outcomes have the number {twice[0]}")
+        raise InputError(f"{source}: two outcomes have the number {twice[0]}", "F12")
     notes = tuple(_order_note() for _ in entries[:1])
     return assemble(Review(source, tuple(outcomes), tuple(entries), _bias(root, studies), notes), choices)
 
@@ -70,10 +70,11 @@ def _parse(source: str, data: bytes) -> Element:
         root: Element = fromstring(data, forbid_dtd=False, forbid_entities=True, forbid_external=True)
     except DefusedXmlException as error:
         raise InputError(
-            f"{source} declares XML entities ({type(error).__name__}): not a RevMan file to trust"
+            f"{source} declares XML entities ({type(error).__name__}): not a RevMan file to trust",
+            "F12",
         ) from None
     except (ParseError, ValueError, LookupError, UnicodeError) as error:
-        raise InputError(f"{source} is not XML that can be read: {error}") from None
+        raise InputError(f"{source} is not XML that can be read: {error}", "F12") from None
     return root
 
 

@@ -133,12 +133,16 @@ def _check_frame(variables: list[str], frame: pd.DataFrame) -> None:
             who = ", ".join(_study(frame, int(i)) for i in missing)
             raise InputError(
                 f"moderator {name!r} is missing for {who}: fill it in, or leave the study out; dropping it silently "
-                "would change what is pooled"
+                "would change what is pooled",
+                "F56",
+                column=name,
             )
         if values.nunique() < 2:
             seen = f"{values.iloc[0]:g}" if isinstance(values.iloc[0], float) else repr(values.iloc[0])
             raise InputError(
-                f"moderator {name!r} is the same in every study ({seen}): its effect cannot be estimated, leave it out"
+                f"moderator {name!r} is the same in every study ({seen}): its effect cannot be estimated, leave it out",
+                "F55",
+                column=name,
             )
 
 
@@ -181,7 +185,7 @@ def _check_constant(x: Floats, names: tuple[str, ...]) -> None:
     """Refuse columns beside the intercept that do not vary."""
     for name, column in zip(names, x.T, strict=True):
         if name != "Intercept" and len(column) and (column == column[0]).all():
-            raise InputError(f"'{name}' is the same in every study: leave it out")
+            raise InputError(f"'{name}' is the same in every study: leave it out", "F55", column=name)
 
 
 def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
@@ -198,14 +202,17 @@ def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
         raise InputError(f"the design matrix has shape {matrix.shape}: it needs {k} rows, one a study")
     if not np.isfinite(matrix).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
-        raise InputError(f"study {row + 1} has {matrix[row, column]} for {_name(names, column)}: leave the study out")
+        raise InputError(
+            f"study {row + 1} has {matrix[row, column]} for {_name(names, column)}: leave the study out", "F56"
+        )
     scaled = matrix / np.maximum(np.abs(matrix).max(0), math.ulp(0.0))
     for column in range(matrix.shape[1]):
         if np.linalg.matrix_rank(scaled[:, : column + 1]) <= column:
             raise InputError(
                 f"{_name(names, column)} says nothing that the columns before it do not say already: the design matrix "
                 f"has rank {np.linalg.matrix_rank(scaled)} for {matrix.shape[1]} coefficients and {k} studies; leave "
-                "it out"
+                "it out",
+                "F56",
             )
     return matrix
 

@@ -40,7 +40,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     named = [row.text("endpoint") for row in studies.rows]
     for name in plan.endpoints:
         if name not in named:
-            more.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name))
+            more.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name, code="F47"))
     known = dict.fromkeys(row.text("study") for row in studies.rows)
     if alternative is not None:
         for name in alternative.leave_out:

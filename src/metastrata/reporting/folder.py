@@ -34,7 +34,7 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         work.mkdir()
     except OSError as error:
-        raise OutputError(f"cannot write in {out.parent}: {error.strerror}") from None
+        raise OutputError(f"cannot write in {out.parent}: {error.strerror}", "F15") from None
     try:
         yield work
         _replace(work, out)
@@ -56,9 +56,9 @@ def refuse_existing(out: Path, *, force: bool) -> None:
     if not out.exists():
         return
     if not force:
-        raise OutputError(f"{out} exists already: choose another folder with --out, or replace it with --force")
+        raise OutputError(f"{out} exists already: choose another folder with --out, or replace it with --force", "F15")
     if not out.is_dir() or (any(out.iterdir()) and not (out / "provenance.json").exists()):
-        raise OutputError(f"{out} does not look like a folder of results (no provenance.json): not replaced")
+        raise OutputError(f"{out} does not look like a folder of results (no provenance.json): not replaced", "F15")
 
 
 def _replace(work: Path, out: Path) -> None:

@@ -65,13 +65,13 @@ def write_starter(name: str, folder: Path, *, excel: bool = False) -> list[Path]
     }
     for path in contents:
         if path.exists():
-            raise OutputError(f"{path} exists already")
+            raise OutputError(f"{path} exists already", "F15")
     try:
         for path, data in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
     except OSError as error:
-        raise OutputError(f"cannot write {error.filename}: {error.strerror}") from None
+        raise OutputError(f"cannot write {error.filename}: {error.strerror}", "F15") from None
     return list(contents)
 
 
