@@ -20,6 +20,7 @@ from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import Frozen, TableSection
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
+from metastrata.model.reporting_items import ITEMS
 
 
 class Plan(Frozen):
@@ -42,6 +43,7 @@ class Plan(Frozen):
     acknowledge: list[Acknowledge] = Field(default_factory=list)
     overall_in_figure: bool = False
     formats: list[str] = Field(default_factory=lambda: ["html"])
+    checklist: dict[str, str] = Field(default_factory=dict)
     path: Path = Path()
     sha256: str = ""
 
@@ -52,6 +54,7 @@ class Plan(Frozen):
         if not self.strata:
             raise ValueError("the plan has no stratum: add [strata]")
         self.statistical_model()
+        self._check_reporting()
         names = [a.name for a in self.alternatives]
         for name in names:
             if names.count(name) > 1:
@@ -63,6 +66,24 @@ class Plan(Frozen):
             except ValueError as error:
                 raise ValueError(f"alternative '{alternative.name}': {error}") from None
         return self
+
+    def _check_reporting(self) -> None:
+        """Refuse what only the report needs, if it cannot be used."""
+        for item in self.checklist:
+            if item not in ITEMS:
+                raise ValueError(
+                    f"checklist: no item '{item}'{nearest(item, ITEMS)} (BARG 1E, ROBUST 2, PRISMA 13a, ...)"
+                )
+        for name, endpoint in self.endpoints.items():
+            for stratum in endpoint.certainty:
+                if stratum not in self.strata:
+                    raise ValueError(f"endpoints.{name}.certainty: {unknown('stratum', stratum, self.strata)}")
+            standardised = self.effects.measure.startswith("SM") or self.effects.measure in ("GEN", "PPC2")
+            if (endpoint.scale or endpoint.responders) and not standardised:
+                raise ValueError(
+                    f"endpoints.{name}: points of a scale and responders come from standardised effects; "
+                    f"the measure is {self.effects.measure}"
+                )
 
     @property
     def name(self) -> str:

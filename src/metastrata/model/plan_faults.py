@@ -11,10 +11,13 @@ from metastrata.evidence.effects import Better
 from metastrata.model.plan_sections import (
     Acknowledge,
     Alternative,
+    Certainty,
     EffectChoices,
     Endpoint,
+    FamiliarScale,
     ModelChoices,
     Published,
+    Responders,
     TableSection,
 )
 
@@ -26,6 +29,9 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "alternatives": Alternative,
     "acknowledge": Acknowledge,
     "published": Published,
+    "scale": FamiliarScale,
+    "responders": Responders,
+    "certainty": Certainty,
 }
 _WANTED = {
     "list_type": "a list [...] is wanted",

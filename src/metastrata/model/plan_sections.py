@@ -84,6 +84,28 @@ class Published(Frozen):
         return self
 
 
+class FamiliarScale(Frozen):
+    """A scale that readers know: a standardised effect times its SD is a difference in its points."""
+
+    name: Annotated[str, Field(min_length=1)]
+    sd: Positive
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Responders(Frozen):
+    """The share of controls who respond, from which the share of treated patients follows."""
+
+    control_risk: Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Certainty(Frozen):
+    """GRADE's judgement of the evidence of one stratum, with its reasons."""
+
+    level: Literal["high", "moderate", "low", "very low"]
+    reasons: Annotated[str, Field(min_length=1)]
+
+
 class Endpoint(Frozen):
     """One endpoint: its label, the direction of benefit, its unit, what is already published."""
 
@@ -94,6 +116,9 @@ class Endpoint(Frozen):
     mid: Positive | None = None
     mid_source: str = ""
     published: Published | None = None
+    scale: FamiliarScale | None = None
+    responders: Responders | None = None
+    certainty: dict[str, Certainty] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_a_unit_to_convert_to(self) -> Endpoint:

@@ -70,6 +70,10 @@ class Node:
         value = 100 * float(self.raw)
         return self.shown("> 99 %" if 99.5 < value < 100 else "< 1 %" if 0 < value < 0.5 else f"{value:.0f} %")
 
+    def plain(self) -> Text:
+        """A number as it was written: 0.5, 4."""
+        return self.shown(f"{self.raw:g}") if self.raw is not None else ()
+
     def count(self) -> Text:
         """A count: 3,940."""
         return self.shown(f"{self.raw:,.0f}") if self.raw is not None else ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.explanations import Explanation, explain
+from metastrata.appraisal.findings import findings
 from metastrata.errors import Fault
 from metastrata.evidence.effects import Effect, Effects
 from metastrata.inference.fit import Fit
@@ -148,8 +149,13 @@ def as_json(
             "table": plan.table.name,
             "notes": list(plan.notes),
             "r_source": plan.effects.r_source,
+            "checklist": dict(plan.checklist),
+            "acknowledged": [one.model_dump() for one in plan.acknowledge],
             "overall_in_figure": plan.overall_in_figure,
-            "alternatives": [{"name": a.name, "why": a.why} for a in plan.alternatives],
+            "alternatives": [
+                {"name": a.name, "why": a.why, "differs": sorted(a.model_fields_set - {"name", "why"})}
+                for a in plan.alternatives
+            ],
         },
         "settings": dict(settings),
         "versions": dict(versions),
@@ -170,7 +176,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "status": result.status,
         "reasons": list(result.reasons),
         "k": len(result.effects),
-        "strata": {s: {"k": sum(i.stratum == s for i in result.effects.items)} for s in result.effects.strata},
+        "strata": {s: _stratum(result.effects, s) for s in result.effects.strata},
         "studies": [_study(item) for item in result.effects.items],
         "notes": [str(note) for note in result.effects.notes],
         "left_out": [
@@ -185,12 +191,35 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
             for row in records(result.omega_sweep)
         ],
         "published": choices.published.model_dump() if choices.published else None,
+        "scale": choices.scale.model_dump() if choices.scale else None,
+        "responders": choices.responders.model_dump() if choices.responders else None,
+        "certainty": {s: c.model_dump() for s, c in choices.certainty.items()},
+        "findings": [] if fit is None else _findings(fit, choices),
     }
     if fit is not None:
         content["diagnostics"] = _diagnostics(fit)
         content["sampling"] = {"engine": fit.engine, **fit.settings}
         content["log_evidence"] = plain(fit.log_evidence)
     return content
+
+
+def _stratum(effects: Effects, name: str) -> dict[str, Any]:
+    """Studies of a stratum, and their patients if every study says how many."""
+    items = [item for item in effects.items if item.stratum == name]
+    people = [_participants(item) for item in items]
+    return {"k": len(items), "participants": None if None in people else sum(n for n in people if n is not None)}
+
+
+def _participants(item: Effect) -> int | None:
+    arms = [item.cells.get(name) for name in ("n_treated", "n_control")]
+    found = arms if None not in arms else [item.cells.get("n")]
+    return sum(int(n) for n in found if isinstance(n, (int, float))) or None
+
+
+def _findings(fit: Fit, choices: Endpoint) -> list[dict[str, Any]]:
+    scale_sd = choices.scale.sd if choices.scale else None
+    control = choices.responders.control_risk if choices.responders else None
+    return records(findings(fit, mid=choices.mid, scale_sd=scale_sd, control_risk=control))
 
 
 def _study(item: Effect) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from importlib import import_module
 from metastrata.reporting.document import Block, Section, text
 from metastrata.reporting.sections.source import Source
 
-WHOLE = ("key_results", "endpoints", "sensitivity", "methods", "data", "diagnostics", "repeat")
+WHOLE = (
+    *("key_results", "findings", "endpoints", "sensitivity", "methods", "data", "diagnostics", "repeat"),
+    *("checklist", "references"),
+)
 ENDPOINT = ("forest", "cannot_know", "borrowing", "comparison", "posterior")
 
 

@@ -1,0 +1,116 @@
+"""Summary of findings in the manner of GRADE: a row per endpoint and design."""
+
+from __future__ import annotations
+
+from metastrata.reporting.document import BREAK, Block, Bullets, Column, Paragraph, Section, Table, Text, faint, text
+from metastrata.reporting.record import Node
+from metastrata.reporting.sections.source import FINE, Source
+
+COLUMNS = (
+    Column("Outcome"), Column("Design"), Column("Studies (participants)", True),
+    Column("Effect, median [95 % CrI]", True), Column("On a familiar scale", True), Column("P(benefit)", True),
+    Column("P(important benefit)", True), Column("Responders: control; treated", True),
+    Column("A new study, 95 %", True), Column("Certainty (GRADE)"),
+)  # fmt: skip
+MEDIAN = ("median", "eti95_lower", "eti95_upper")
+FURUKAWA = (
+    "Responders: the share of treated patients who respond, from the standardised effect and a declared share among "
+    "controls, by Furukawa's method, Phi(Phi^-1(control share) + benefit), with Chinn's beside it, an odds ratio of "
+    "exp(benefit pi / sqrt 3). The first assumes a normal, the second a logistic outcome with equal SDs in both "
+    "groups and one threshold of response; neither can be checked here (Furukawa and Leucht 2011; Chinn 2000)."
+)
+CERTAINTY = (
+    "Certainty is a judgement of people about risk of bias, inconsistency, indirectness, imprecision and publication "
+    "bias; it is never computed. NOT RATED: the plan holds no judgement ([endpoints.NAME.certainty])."
+)
+
+
+def build(report: Source) -> Section | None:
+    """The table and what it assumes."""
+    rows: list[tuple[Text, ...]] = []
+    notes: list[Text] = []
+    for _, endpoint in report.results["endpoints"].items():
+        for stratum, counts in endpoint["strata"].items():
+            rows.append(_row(report, endpoint, stratum, counts))
+        notes += _assumptions(endpoint)
+    if not rows:
+        return None
+    blocks: list[Block] = [Table("findings", COLUMNS, tuple(rows))]
+    if any(e.raw["responders"] for _, e in report.results["endpoints"].items()):
+        notes.append((FURUKAWA,))
+    blocks += [Bullets((*notes, (CERTAINTY,)), "faint")]
+    blocks.append(Paragraph(("Medians here, means elsewhere: a median moves with any rescaling.",), "faint"))
+    return Section("findings", ("Summary of findings",), tuple(blocks), "Findings")
+
+
+def _row(report: Source, endpoint: Node, stratum: str, counts: Node) -> tuple[Text, ...]:
+    found = {
+        (row.raw["quantity"], row.raw["expression"]): row
+        for row in endpoint["findings"]
+        if row.raw["stratum"] == stratum
+    }
+    effect, new = found.get(("mu_stratum", "effect")), found.get(("theta_new", "effect"))
+    label = text(
+        endpoint["label"].words(), BREAK, faint(endpoint["better"].words(), " is better"), report.flag(endpoint)
+    )
+    people = text(" (", counts["participants"].count(), ")") if counts.raw["participants"] else " (not all known)"
+    shared = (label, report.label(stratum), text(counts["k"].count(), people))
+    certainty = _certainty(endpoint, stratum)
+    if effect is None:
+        single = endpoint["summary"].find(quantity="y", stratum=stratum)
+        value = text(single.interval(), BREAK, faint("one study, not pooled")) if single else ("not estimated",)
+        return (*shared, value, (), (), (), (), (), certainty)
+    return (
+        *shared,
+        effect.interval(MEDIAN),
+        _points(endpoint, found.get(("mu_stratum", "points"))),
+        effect["p_benefit"].p(),
+        effect["p_beyond_mid"].p() or (("no MID declared",) if endpoint.raw["status"] in FINE else ()),
+        _responders(endpoint, found),
+        text(new["eti95_lower"].num(), " to ", new["eti95_upper"].num()) if new else (),
+        certainty,
+    )
+
+
+def _points(endpoint: Node, row: Node | None) -> Text:
+    return () if row is None else text(row.interval(MEDIAN, 1), BREAK, faint(endpoint["scale"]["name"].words()))
+
+
+def _responders(endpoint: Node, found: dict[tuple[str, str], Node]) -> Text:
+    first, second = found.get(("mu_stratum", "furukawa")), found.get(("mu_stratum", "chinn"))
+    if first is None or second is None:
+        return ()
+    control = endpoint["responders"]["control_risk"].per_cent()
+    treated = [row.per_cent() for row in (first[k] for k in MEDIAN)]
+    return text(
+        control, "; ", treated[0], " [", treated[1], ", ", treated[2], "]", BREAK,
+        faint("Chinn: ", second["median"].per_cent()),
+    )  # fmt: skip
+
+
+def _certainty(endpoint: Node, stratum: str) -> Text:
+    if stratum not in endpoint.raw["certainty"]:
+        return ("NOT RATED",)
+    said = endpoint["certainty"][stratum]
+    return text(said["level"].words(), BREAK, faint(said["reasons"].words()))
+
+
+def _assumptions(endpoint: Node) -> list[Text]:
+    said: list[Text] = []
+    if endpoint.raw["scale"]:
+        scale = endpoint["scale"]
+        said.append(
+            text(
+                endpoint["label"].words(), " in ", scale["name"].words(), ": the standardised effect times an SD of ",
+                scale["sd"].plain(), " (", scale["source"].words(), ").",
+            )
+        )  # fmt: skip
+    if endpoint.raw["responders"]:
+        control = endpoint["responders"]
+        said.append(
+            text(
+                endpoint["label"].words(), ": ", control["control_risk"].per_cent(),
+                " of controls are taken to respond (", control["source"].words(), ").",
+            )
+        )  # fmt: skip
+    return said
