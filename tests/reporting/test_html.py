@@ -17,7 +17,9 @@ def page(finished: Finished) -> str:
 
 
 def test_it_is_one_file_without_network(page: str) -> None:
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert not re.search(r'(src|srcset|data|action)="(?!data:)', page)
+    assert not re.search(r"<link |@import|url\((?!#)", page)
+    assert all(href.startswith(("#", "https://doi.org/")) for href in re.findall(r'href="([^"]*)"', page))
     assert "<script" not in page
 
 
