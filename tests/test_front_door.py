@@ -37,6 +37,8 @@ PUBLIC = {
     "lomax",
     "uniform",
     "mixture",
+    "truncated",
+    "empirical",
     "Model",
     "Plan",
     "read_plan",

@@ -36,8 +36,7 @@ def design(groups: object, mean: str = "exchangeable", heterogeneity: str = "ind
 
 def log_nodes(prior: object, low: float, high: float, n: int) -> tuple[Floats, Floats]:
     """Gauss-Legendre in log t, times the prior; what lies below in one node."""
-    if prior.family == "uniform":
-        high = prior.parameters[1]
+    low, high = max(low, prior.limits[0]), min(high, prior.limits[1])
     x, w = np.polynomial.legendre.leggauss(n)
     a, b = math.log(low), math.log(high)
     t = np.exp(a + (b - a) * (x + 1) / 2)
@@ -103,6 +102,15 @@ CASES = {
     "log-normal": (P, "normal(0, 1)", "log_normal(-1.5, 0.8)", "log_normal(-1, 0.5)"),
     "inverse gamma, gamma": (P, "normal(0, 1)", "inverse_gamma(1, 0.15)", "gamma(2, 6)"),
     "uniform": (P, "normal(0, 1)", "uniform(0, 2)", "uniform(0, 2)"),
+    "stated on the variance": (P, "normal(0, 1)", "inverse_gamma(1, 0.02, on='tau2')", "half_normal(0.1, on='tau2')"),
+    "uniform on the variance": (P, "normal(0, 1)", "uniform(0, 1, on='tau2')", "uniform(0, 4, on='tau2')"),
+    "truncated": (
+        P,
+        "normal(0, 1)",
+        "truncated(half_cauchy(0.5), upper=1)",
+        "truncated(log_normal(-1, 1), lower=0.05, upper=0.8)",
+    ),
+    "a sample": (P, "normal(0, 1)", "empirical(sample=[0.05, 0.11, 0.2, 0.31, 0.34, 0.6, 0.9])", "half_normal(0.3)"),
     "a stratum of one study": (ONE_STUDY, "normal(0, 1)", "half_normal(0.5)", "half_normal(0.5)"),
     "strata against each other and the prior": (CONFLICT, "normal(0, 1)", "half_normal(0.5)", "half_normal(0.05)"),
     "giant studies apart": (GIANT, "normal(0, 1)", "half_normal(0.5)", "half_normal(0.5)"),

@@ -22,9 +22,22 @@ TAU_PRIORS = [
     "lomax(6, 2)",
     "uniform(0, 3)",
     "mixture(0.7, half_normal(0.3), 0.3, log_t(5, -1, 1))",
+    "log_t(5, -3.44, 2.59, on='tau2')",
+    "uniform(0, 3, on='tau2')",
+    "mixture(0.4, inverse_gamma(1, 0.1, on='tau2'), 0.6, half_normal(1))",
+    "truncated(half_cauchy(1), upper=2)",
+    "truncated(log_normal(-1, 1), lower=0.1)",
+    "truncated(mixture(0.5, half_normal(1), 0.5, exponential(1)), lower=0.1, upper=2)",
+    "empirical(sample=[0.1, 0.3, 0.2, 0.8, 0.5, 0.4])",
+    "empirical(sample=[0.1, 0.3, 0.2, 0.8, 0.5, 0.4], on='tau2')",
+    "empirical(quantiles={0.025: 0.06, 0.3: 0.25, 0.5: 0.34, 0.975: 1.9})",
+    "empirical(quantiles={0.3: 0.6, 0.5: 0.7, 0.975: 1.9})",
+    "truncated(empirical(quantiles={0.3: 0.1, 0.5: 0.13}, on='tau2'), upper=2)",
 ]
 MU_PRIORS = ["normal(0.1, 1)", "student_t(4, 0.1, 1)", "cauchy(0, 0.7)", "uniform(-3, 4)",
-             "mixture(0.8, normal(0, 0.5), 0.2, student_t(3, 0, 2))"]  # fmt: skip
+             "mixture(0.8, normal(0, 0.5), 0.2, student_t(3, 0, 2))", "truncated(normal(0, 1), upper=0)",
+             "truncated(student_t(3, 0.35, 0.102), lower=-1)", "truncated(cauchy(0, 1), lower=-1, upper=2)",
+             "empirical(sample=[-1, 0.3, 0.2, 0.8, 0.5, 0.4])"]  # fmt: skip
 
 
 def design(mean: str = "exchangeable", heterogeneity: str = "independent", **priors: str) -> Design:
@@ -45,7 +58,11 @@ def log_density(d: Design, mu: float | list[float], tau: list[float], omega: flo
     for variable in model.free_RVs:
         value = model.rvs_to_values[variable]
         transform = model.rvs_to_transforms[variable]
-        natural = np.asarray(values[variable.name], dtype=float)
+        name = variable.name.removesuffix("_from_end")
+        natural = np.asarray(values[name], dtype=float)
+        if name != variable.name:  # a truncated prior: the distance from its end
+            prior = d.mu if name == "mu" else d.omega if name == "omega" else d.tau[int(name[-1])]
+            natural = np.abs(natural - prior.limits[0 if np.isfinite(prior.limits[0]) else 1])
         point[value.name] = natural if transform is None else transform.forward(natural, *variable.owner.inputs).eval()
     function = model.compile_fn(model.logp(jacobian=False), mode="FAST_COMPILE", point_fn=True)
     return float(function(point))
@@ -96,6 +113,8 @@ def test_shape_ignores_numbers_and_studies_but_not_families() -> None:
     priors = {"mu": "normal(2, 9)", "tau": "half_normal(3)", "omega": "half_normal(1)"}
     assert shape_of(arrange(ms.Model(priors=priors), more)) == shape_of(design())
     assert shape_of(design(tau="half_cauchy(1)")) != shape_of(design())
+    assert shape_of(design(tau="half_normal(1, on='tau2')")) != shape_of(design())
+    assert shape_of(design(tau="truncated(half_normal(1), upper=1)")) != shape_of(design())
 
 
 def test_the_graph_holds_no_variable_per_study() -> None:

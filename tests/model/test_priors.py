@@ -62,6 +62,70 @@ CASES = [
         lambda x: normal_density(x) + 1 / (math.pi * (1 + x**2)),
     ),
 ]
+CASES += [
+    (  # a variance: f(x^2) 2x
+        "inverse_gamma(3, 0.2, on='tau2')",
+        "inverse_gamma(shape=3, scale=0.2, on='tau2')",
+        lambda x: 0.2**3 / gamma(3) * (x * x) ** (-3 - 1) * math.exp(-0.2 / (x * x)) * 2 * x,
+    ),
+    (
+        "log_normal(-2.56, 1.74, on='tau2')",
+        "log_normal(-2.56, 1.74, on='tau2')",
+        lambda x: normal_density((math.log(x) + 1.28) / 0.87) / (0.87 * x),
+    ),
+    ("uniform(0, 16, on='tau2')", "uniform(lower=0, upper=16, on='tau2')", lambda x: 2 * x / 16 if 0 <= x <= 4 else 0),
+    ("gamma(2, 4, on='tau')", "gamma(shape=2, rate=4, on='tau')", lambda x: 4**2 / gamma(2) * x * math.exp(-4 * x)),
+    (
+        "mixture(0.3, half_normal(1, on='tau2'), 0.7, half_normal(2))",
+        None,
+        lambda x: 0.3 * 2 * normal_density(x * x) * 2 * x + 0.7 * normal_density(x / 2),
+    ),
+    (
+        "truncated(normal(0, 1), lower=0, upper=4)",
+        None,
+        lambda x: normal_density(x) / (0.5 * math.erf(4 / math.sqrt(2))) if 0 <= x <= 4 else 0.0,
+    ),
+    (
+        "truncated(mixture(0.8, normal(0, 0.5), 0.2, normal(1, 2)), upper=4)",
+        None,
+        lambda x: (
+            (0.8 * normal_density(x / 0.5) / 0.5 + 0.2 * normal_density((x - 1) / 2) / 2)
+            / (0.8 * 0.5 * (1 + math.erf(8 / math.sqrt(2))) + 0.2 * 0.5 * (1 + math.erf(1.5 / math.sqrt(2))))
+        ),
+    ),
+    (
+        "truncated(log_normal(-1, 0.7, on='tau2'), lower=0.02)",
+        None,
+        lambda x: (
+            normal_density((math.log(x) + 0.5) / 0.35)
+            / (0.35 * x)
+            / (0.5 * (1 - math.erf((math.log(0.02) + 0.5) / 0.35 / math.sqrt(2))))
+        ),
+    ),
+    ("empirical(sample=[-1, 0, 0.5, 2, 3])", None, lambda x: kernels(x, [-1, 0, 0.5, 2, 3])),
+    (
+        "empirical(sample=[0.1, 0.2, 0.3, 0.9, 2])",
+        None,
+        lambda x: kernels(math.log(x), [math.log(v) for v in (0.1, 0.2, 0.3, 0.9, 2)]) / x,
+    ),
+    (  # two quantiles: a log-normal through both
+        "empirical(quantiles={0.025: 0.1, 0.975: 2})",
+        None,
+        lambda x: normal_density((math.log(x) - math.log(0.2) / 2) / SD) / (SD * x),
+    ),
+]
+SD = math.log(20) / 2 / 1.959963984540054
+
+
+def kernels(x, values):
+    """A kernel density with Silverman's bandwidth, by hand."""
+    n, mean = len(values), sum(values) / len(values)
+    sd = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    low, high = sorted(values)[1], sorted(values)[-2]  # the quartiles of five values
+    h = 0.9 * min(sd, (high - low) / 1.34) * n**-0.2
+    return sum(normal_density((x - v) / h) / h for v in values) / n
+
+
 each = pytest.mark.parametrize(("text", "named", "density"), CASES, ids=[case[0] for case in CASES])
 
 
@@ -97,7 +161,9 @@ def test_the_density_is_that_of_the_formula(text, named, density):
 def test_the_distribution_function_is_the_integral_of_the_density(text, named, density):
     found = prior(text)
     for a, b in ((0.01, 0.2), (0.2, 1.5), (1.5, 3.5)):
-        area, _ = integrate.quad(density, a, b)
+        area, _ = integrate.quad(density, a, b, points=[p for p in (0.02,) if a < p < b])
+        if found.limits[0] > a:
+            area = integrate.quad(density, found.limits[0], b)[0]
         assert_allclose(found.cdf(b) - found.cdf(a), area, rtol=1e-7, atol=1e-10)
 
 
@@ -138,8 +204,38 @@ def test_the_support_of_each_family():
         "student_t(4, 1, 0.5)",
         "cauchy(1, 2)",
         "mixture(0.8, normal(0, 0.5), 0.2, normal(1, 2))",
+        "truncated(mixture(0.8, normal(0, 0.5), 0.2, normal(1, 2)), upper=4)",
+        "empirical(sample=[-1, 0, 0.5, 2, 3])",
     }
     assert prior("uniform(-1, 1)").support == "real"
+
+
+def test_a_table_of_quantiles_has_these_quantiles():
+    table = {0.025: 0.0623, 0.25: 0.2, 0.5: 0.343, 0.9: 1.1, 0.975: 1.8873}
+    found = priors.empirical(quantiles=table)
+    assert_allclose(found.ppf(list(table)), list(table.values()), rtol=1e-12)
+    assert_allclose(found.cdf(list(table.values())), list(table), rtol=1e-12)
+    x = np.array([0.001, 0.03, 0.1, 0.34, 0.35, 1.0, 5.0])
+    slope = (found.cdf(x * (1 + 1e-6)) - found.cdf(x * (1 - 1e-6))) / (2e-6 * x)
+    assert_allclose(np.exp(found.logpdf(x)), slope, rtol=1e-6)
+
+
+def test_a_long_sample_is_written_down_by_200_quantiles():
+    sample = np.random.default_rng(3).gamma(2, 1, 5000)
+    found = priors.empirical(sample)
+    assert prior(str(found)) == found
+    assert len(found.parameters) == 200
+    # A kernel density is wider than its sample: by its bandwidth, here of about a third of an SD of the logarithm.
+    assert_allclose(found.ppf([0.25, 0.5, 0.75]), np.quantile(sample, [0.25, 0.5, 0.75]), rtol=0.06)
+
+
+@pytest.mark.parametrize("text", ["flat()", "jeffreys()", "flat(on='tau2')", "uniform(0, inf)", "uniform(-inf, inf)"])
+def test_an_improper_prior_can_be_read_but_has_no_density(text):
+    found = prior(text)
+    assert str(found) == text
+    assert not found.proper
+    with pytest.raises(PriorError, match="improper"):
+        found.logpdf(1.0)
 
 
 def test_the_95_percent_range():
@@ -196,6 +292,34 @@ def test_any_mixture_survives_its_text(component, weight):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("normal(0, 1, on='tau2')", "a variance cannot be negative, so on='tau2' needs a family of positive values"),
+        ("half_normal(1, on='variance')", "half_normal: on = 'variance': leave it out if"),
+        ("half_normal(1, on=2)", "half_normal: on = '2': leave it out if"),
+        ("uniform(-1, 1, on='tau2')", "a variance cannot be negative"),
+        ("truncated(half_normal(1), lower=0.5, on='tau2')", "truncated takes a prior and lower=, upper=, or both"),
+        ("truncated(normal(0, 1))", "the bounds leave normal(0, 1) as it is"),
+        ("truncated(half_normal(1), lower=0)", "the bounds leave half_normal(1) as it is"),
+        ("truncated(normal(0, 1), lower=2, upper=1)", "lower must be below upper (got lower=2, upper=1)"),
+        ("truncated(normal(0, 1), lower=9)", "less than a millionth of its mass between 9 and inf"),
+        ("truncated(uniform(0, 1), upper=0.5)", "cannot be truncated: write its ends as uniform(lower, upper)"),
+        ("truncated(0.5, lower=0)", "truncated takes a prior"),
+        ("truncated(normal(0, 1), below=3)", "truncated takes a prior"),
+        ("truncated(normal(0, 1), upper='two')", "truncated: upper must be a number (got 'two')"),
+        ("mixture(1, truncated(normal(0, 1), lower=0))", "a component cannot itself be a mixture"),
+        ("empirical()", "empirical takes a sample"),
+        ("empirical(sample='1, 2')", "empirical takes a sample"),
+        ("empirical(sample=[1, 2], quantiles={0.5: 1})", "empirical takes a sample"),
+        ("empirical(sample=[1, 2])", "a sample of 5 to 200 values is wanted (got 2)"),
+        ("empirical(sample=[1, 1, 1, 1, 2])", "half of the sample or more is one and the same value"),
+        ("empirical(sample=[1, 2, 'x', 4, 5])", "each value must be a number (got 'x')"),
+        ("empirical(quantiles={0.5: 1})", "at least two quantiles are wanted"),
+        ("empirical(quantiles={0.5: 1, 0.2: 2})", "probabilities must rise (got 0.5, 0.2)"),
+        ("empirical(quantiles={0.2: 1, 0.5: 1})", "quantiles must rise (got 1, 1)"),
+        ("empirical(quantiles={2.5: 1, 50: 2})", "2.5 is not a probability between 0 and 1"),
+        ("empirical(quantiles={0.2: -1, 0.5: 1})", "a table of quantiles is for positive quantities"),
+        ("empirical(quantiles=[1, 2])", "empirical takes a sample"),
+        ("flat(2)", "flat() takes no numbers"),
+        ("normal(inf, 1)", "normal: mean must be a finite number (got inf)"),
         ("half_norml(1)", "did you mean 'half_normal'?"),
         ("Normal(0, 1)", "unknown prior 'Normal': choose from normal, student_t, cauchy, half_normal"),
         ("normal", "cannot read the prior 'normal': write it as name(number, ...), such as normal(0, 1)"),

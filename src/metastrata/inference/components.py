@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from metastrata.errors import MetastrataError
-from metastrata.inference.densities import LOG_2PI, parts
+from metastrata.inference.densities import LOG_2PI
 from metastrata.inference.marginals import ScaleDensity
 from metastrata.inference.mixtures import Cut, NormalMixture, component_moments
 from metastrata.inference.quadrature import ScaleRule
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Group = tuple[Floats, Floats]
 
 LOWEST = -1e300
+BEYOND = 1e9
 
 
 def log_total(log_values: Floats, axes: tuple[int, ...]) -> Floats:
@@ -62,7 +63,8 @@ def profile(y: Floats, se: Floats, tau: Floats) -> Profile:
 class NormalParts:
     """A prior of mu as normals: ``sum exp(log_weight) normal(mu; mean, variance)``, shape (part,).
 
-    A uniform prior is one part of infinite variance, whose weight is its density, and two bounds.
+    A uniform prior is one part of infinite variance, whose weight is its density, and two bounds; a truncated prior has
+    bounds too.
     """
 
     log_weight: Floats
@@ -85,12 +87,21 @@ def normal_parts(prior: Prior, y: Floats, se: Floats) -> NormalParts:
     The t is a normal whose precision is ``gamma(df/2, df/2) / scale^2``; the trapezoid rule converges geometrically,
     and the step used is good to 1e-9 of the density wherever the data could put mu.
     """
+    bounds = mean_bounds(prior)
     if prior.family == "uniform":
         lower, upper = prior.parameters
-        return NormalParts(np.array([-math.log(upper - lower)]), np.zeros(1), np.full(1, np.inf), (lower, upper))
-    pieces = [_parts_of(weight, part, y, se) for weight, part in parts(prior)]
+        return NormalParts(np.array([-math.log(upper - lower)]), np.zeros(1), np.full(1, np.inf), bounds)
+    pieces = [_parts_of(weight, part, y, se) for weight, part in prior.parts]
     log_weight, mean, variance = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    return NormalParts(log_weight, mean, variance)
+    return NormalParts(log_weight - math.log(prior.inside), mean, variance, bounds)
+
+
+def mean_bounds(prior: Prior) -> tuple[float, float] | None:
+    """Ends of a uniform or truncated prior of a mean; an end that is not there is put very far away."""
+    if prior.bounds is None and prior.family != "uniform":
+        return None
+    low, high = np.clip(prior.limits, -BEYOND, BEYOND)
+    return float(low), float(high)
 
 
 def _parts_of(weight: float, part: Prior, y: Floats, se: Floats) -> tuple[Floats, Floats, Floats]:

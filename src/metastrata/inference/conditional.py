@@ -36,6 +36,7 @@ from metastrata.inference.quadrature import Axis, ScaleRule
 Floats = NDArray[np.float64]
 
 BARELY = 1e-9
+FAINT = 1e-11
 
 
 class Link(NamedTuple):
@@ -49,7 +50,8 @@ class Link(NamedTuple):
 def link(profiles: Sequence[Profile], omega: Floats, prior: NormalParts) -> Link:
     """Join strata through mu, given tau (in the profiles) and omega, shape (1, omega) or (tau, omega).
 
-    With a uniform prior, mean and variance are those before its ends cut anything off; the evidence is after.
+    With a uniform or truncated prior, mean and variance are those before its ends cut anything off; the evidence is
+    after.
     """
     variance = np.stack([p.variance for p in profiles], axis=1)[:, :, None] + omega[:, None, :] ** 2
     centre = np.stack([p.centre for p in profiles], axis=1)[:, :, None]
@@ -68,6 +70,8 @@ def link(profiles: Sequence[Profile], omega: Floats, prior: NormalParts) -> Link
         density = -0.5 * (LOG_2PI + np.log(total) + (pooled - prior.mean) ** 2 / total)
         posterior = precision + given
         mean = (precision * pooled + given * prior.mean) / posterior
+        if prior.bounds is not None:
+            density = density + _log_inside(mean, posterior, prior.bounds)
     return Link(base[..., None] + prior.log_weight + density, mean, 1 / posterior)
 
 
@@ -95,7 +99,7 @@ def uncut(joined: Link, weight: Floats, prior: NormalParts) -> tuple[Floats, Cut
     if np.sum(weight[inside < 1e-7]) > 1e-7:
         low, high = prior.bounds
         raise IntegrationError(
-            f"the data lie outside the prior of mu, uniform({low:g}, {high:g}): too little of it is left to integrate"
+            f"the data lie outside the prior of mu, from {low:g} to {high:g}: too little of it is left to integrate"
         )
     return weight / np.maximum(inside, 1e-7), cut
 
@@ -169,8 +173,12 @@ class Linked:
             cut = Cut(np.clip(share, -1, 1), *cut[1:])
         second = weight * component_moments(centre, np.sqrt(variance), cut)[1]
         heavy = heavy_tail(self.within, second.sum((1, 2))) or heavy_tail(self.between, second.sum((0, 2)))
-        flat = None if cut is None else cut.ravel()
-        return NormalMixture(weight.ravel(), centre.ravel(), np.sqrt(variance).ravel(), infinite_sd=heavy, cut=flat)
+        weight, centre, spread = weight.ravel(), centre.ravel(), np.sqrt(variance).ravel()
+        if cut is None:
+            return NormalMixture(weight, centre, spread, infinite_sd=heavy)
+        keep = weight > FAINT * np.max(weight)  # what is cut is costly: leave out what does not count
+        cut = Cut(*(a[keep] for a in cut.ravel()))
+        return NormalMixture(weight[keep], centre[keep], spread[keep], infinite_sd=heavy, cut=cut)
 
     def _stratum(self, g: int) -> StratumMixture:
         joined, weight, cut, _ = self._joined

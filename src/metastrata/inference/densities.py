@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from metastrata.model.families import TABLE
 from metastrata.model.priors import Prior
+from metastrata.model.quantile_table import quantile_table
 
 Floats = NDArray[np.float64]
 Function = Callable[..., Any]
@@ -111,6 +114,11 @@ FORMULAS: dict[str, Formulas] = {
         lambda x, a, s: -np.expm1(-a * np.log1p(x / s)),
         lambda q, a, s: s * np.expm1(-np.log1p(-q) / a),
     ),
+    TABLE: Formulas(
+        lambda x, *pairs: quantile_table(*pairs).logpdf(x),
+        lambda x, *pairs: quantile_table(*pairs).cdf(x),
+        lambda q, *pairs: quantile_table(*pairs).ppf(q),
+    ),
     "uniform": Formulas(
         _uniform_logpdf, lambda x, a, b: np.clip((x - a) / (b - a), 0, 1), lambda q, a, b: a + q * (b - a)
     ),
@@ -120,26 +128,71 @@ FORMULAS: dict[str, Formulas] = {
 LEVEL_AT_ZERO = {"half_normal", "half_cauchy", "half_student_t", "exponential", "lomax", "uniform"}
 
 
-def parts(prior: Prior) -> list[tuple[float, Prior]]:
-    """Weights and components of a mixture; a plain prior is a mixture of one."""
-    return list(zip(prior.parameters, prior.components, strict=True)) if prior.components else [(1.0, prior)]
+def _log_part(prior: Prior, x: Floats) -> Floats:
+    """Log density of a plain family; where it describes the variance, that of the standard deviation."""
+    formula = FORMULAS[prior.family].logpdf
+    if prior.squared:
+        return np.asarray(formula(x * x, *prior.parameters) + np.log(x) + _LOG2)
+    return np.asarray(formula(x, *prior.parameters))
+
+
+def continued(prior: Prior, x: Floats) -> Floats:
+    """Log density of a prior inside its support, any shape of `x`, continued smoothly where it is truncated."""
+    if prior.family == "uniform" and not prior.squared:
+        return np.full(x.shape, -math.log(prior.parameters[1] - prior.parameters[0]))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        logs = [math.log(w) + _log_part(p, x) for w, p in prior.parts]
+    log = logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs)
+    return np.asarray(log if prior.bounds is None else log - _log_inside(prior))
 
 
 def log_density(prior: Prior, x: Floats) -> Floats:
     """Log density of a prior inside its support, any shape of `x`."""
-    with np.errstate(divide="ignore"):
-        logs = [math.log(w) + FORMULAS[p.family].logpdf(x, *p.parameters) for w, p in parts(prior)]
-    return np.asarray(logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs))
+    log = continued(prior, x)
+    if prior.bounds is None and prior.family != "uniform":
+        return log
+    low, high = prior.limits
+    return np.where((x >= low) & (x <= high), log, -np.inf)
+
+
+def _untruncated(prior: Prior, x: Floats) -> Floats:
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(
+            sum(w * FORMULAS[p.family].cdf(x * x if p.squared else x, *p.parameters) for w, p in prior.parts)
+        )
+
+
+@lru_cache(maxsize=256)
+def _mass_below(prior: Prior) -> tuple[float, float]:
+    """Mass of a truncated prior below its lower end, and between its ends, before it was cut."""
+    low, high = (float(_untruncated(prior, np.asarray(end))) for end in prior.limits)
+    return low, high - low
+
+
+def _log_inside(prior: Prior) -> float:
+    return math.log(_mass_below(prior)[1])
 
 
 def distribution(prior: Prior, x: Floats | float) -> Floats:
     """P(X <= x) of a prior inside its support, any shape of `x`."""
     x = np.asarray(x, dtype=float)
-    with np.errstate(divide="ignore"):
-        return np.asarray(sum(w * FORMULAS[p.family].cdf(x, *p.parameters) for w, p in parts(prior)))
+    if prior.bounds is None:
+        return _untruncated(prior, x)
+    below, inside = _mass_below(prior)
+    return np.clip((_untruncated(prior, np.clip(x, *prior.limits)) - below) / inside, 0, 1)
 
 
 def spread_points(prior: Prior, probabilities: Floats) -> Floats:
     """Quantiles of each component at these probabilities, shape (component, probability): where the prior has mass."""
     with np.errstate(over="ignore", divide="ignore"):
-        return np.array([FORMULAS[p.family].ppf(probabilities, *p.parameters) for _, p in parts(prior)])
+        return np.array([_own_points(part, probabilities, prior) for _, part in prior.parts])
+
+
+def _own_points(part: Prior, probabilities: Floats, whole: Prior) -> Floats:
+    """Quantiles of a plain family between the ends of the prior it is part of."""
+    ppf = FORMULAS[part.family].ppf
+    if whole.bounds is not None:
+        low, high = (float(_untruncated(part, np.asarray(end))) for end in whole.limits)
+        probabilities = low + probabilities * (high - low)
+    points = np.asarray(ppf(probabilities, *part.parameters))
+    return np.asarray(np.clip(np.sqrt(np.maximum(points, 0)) if part.squared else points, *whole.limits))

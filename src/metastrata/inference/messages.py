@@ -24,7 +24,7 @@ from metastrata.inference.components import (
     profile,
     scale_density,
 )
-from metastrata.inference.densities import LOG_2PI, log_density
+from metastrata.inference.densities import LOG_2PI, continued
 from metastrata.inference.mixtures import Cut, NormalMixture
 from metastrata.inference.quadrature import ScaleRule
 from metastrata.inference.small import multiply
@@ -132,10 +132,7 @@ class Tree:
     @cached_property
     def _log_joint(self) -> Floats:
         """Log of prior x likelihood, as mass of omega and density of mu, shape (omega, mu)."""
-        if self.prior.family == "uniform":  # its ends are kept by the grid
-            log_prior = np.full(len(self.grid.x), -np.log(self.prior.parameters[1] - self.prior.parameters[0]))
-        else:
-            log_prior = log_density(self.prior, self.grid.x)
+        log_prior = continued(self.prior, self.grid.x)  # its ends are kept by the grid
         return np.asarray(self.between.log_mass[:, None] + log_prior + sum(self.messages))
 
     @cached_property

@@ -7,6 +7,7 @@ the way down, with the mass below a billionth of the data's scale in one node (a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,7 +16,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, log_density, parts, spread_points
+from metastrata.inference.densities import LEVEL_AT_ZERO, distribution, log_density, spread_points
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
@@ -132,17 +133,15 @@ def axis(prior: Prior, scale: float, reach: float) -> Axis:
         How far the data alone could push it.
     """
     ends = spread_points(prior, EDGES)
-    families = {p.family for _, p in parts(prior)}
-    if families == {"uniform"}:
-        lower, upper = prior.parameters
-        return Axis(scale, lower, upper, np.array([lower, upper]), prior, True)
-    upper = float(min(max(np.max(ends[:, 1]), reach), 1e18 * scale))
+    low, high = prior.limits
+    bounded = math.isfinite(high)
     landmarks = np.ravel(spread_points(prior, LANDMARKS))
-    if families <= LEVEL_AT_ZERO:
-        return Axis(scale, 0.0, upper, landmarks, prior, False)
+    upper = high if bounded else float(min(max(np.max(ends[:, 1]), reach), 1e18 * scale))
+    if low > 0 or {p.family for _, p in prior.parts} <= LEVEL_AT_ZERO:
+        return Axis(scale, low, upper, landmarks, prior, bounded)
     # The density may rise without bound, or vanish, towards zero: logarithmic all the way down, then an atom.
-    lower = float(np.clip(np.min(ends[:, 0]), 1e-9 * scale, 1e-4 * scale))
-    return Axis(1e-10 * scale, lower, upper, landmarks, prior, False)
+    lower = float(np.clip(np.min(ends[:, 0]), 1e-9 * scale, 1e-4 * min(scale, upper)))
+    return Axis(1e-10 * scale, lower, upper, landmarks, prior, bounded)
 
 
 @dataclass(frozen=True, eq=False)

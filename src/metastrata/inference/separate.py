@@ -14,6 +14,7 @@ from scipy import special
 from metastrata.inference.bumps import compress
 from metastrata.inference.components import (
     Group,
+    IntegrationError,
     NormalParts,
     Solution,
     StratumMixture,
@@ -108,6 +109,10 @@ class Separate:
 
 def place_separate(groups: tuple[Group, ...], prior: NormalParts, taus: Sequence[Axis]) -> Separate:
     """Place the nodes of each tau, or of the one there is."""
+    if prior.bounds is not None and len(prior.log_weight) > 1:
+        raise IntegrationError(
+            "separate means with a truncated prior: integrated for a truncated normal only: use that, or engine 'nuts'"
+        )
 
     def given(group: Group, tau: Floats) -> Floats:
         return log_total(own_mean(group, tau, prior).log_evidence, (1,))
@@ -148,7 +153,7 @@ def _cut_difference(a: StratumMixture, b: StratumMixture, shared: bool) -> Norma
     panels = [Panel(*ends, 16) for ends in pairwise(edges.tolist())]
     points, width = (np.concatenate([getattr(panel, name) for panel in panels]) for name in ("nodes", "weights"))
     if shared:
-        spread = np.sqrt(b.variance)  # a uniform prior is one part, so arrays are (tau, 1)
+        spread = np.sqrt(b.variance)  # such a prior is one part, so arrays are (tau, 1)
         given = b.weight * np.exp(-0.5 * ((points - b.centre) / spread) ** 2) / (spread * ROOT_2PI) * width
         inside = 1.0 if a.cut is None else a.cut.inside
         weight = a.weight / (a.weight * inside).sum(1, keepdims=True) * given

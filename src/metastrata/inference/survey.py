@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Layout, place
-from metastrata.inference.components import Group, Profile, log_total, profile
+from metastrata.inference.components import Group, Profile, log_total, mean_bounds, profile
 from metastrata.inference.densities import log_density, spread_points
 from metastrata.inference.messages import Branch, Tree
 from metastrata.inference.placing import padded, rough, scale_rule
@@ -141,11 +141,11 @@ class Survey:
         rules = [rule.refined(level) for rule in within]
         branches = tuple(Branch.at(group, rule) for group, rule in zip(self.groups, rules, strict=True))
         centres, scales = self._centres
-        layout, ends, bounds = Layout(centres, 3 * scales, STEPS[level]), np.array(self._range), None
-        if self.prior.family == "uniform":
-            bounds = self.prior.parameters
-            if not between.t.any():  # bumps fit poorly near the ends of their grid: go on beyond those of the prior
-                ends = ends + np.array([-PAD, PAD]) * layout.spacing(ends)
+        layout, ends = Layout(centres, 3 * scales, STEPS[level]), np.array(self._range)
+        bounds = mean_bounds(self.prior)
+        if bounds is not None and not between.t.any():
+            # Bumps fit poorly near the ends of their grid: go on beyond those of the prior.
+            ends = ends + np.array([-PAD, PAD]) * layout.spacing(ends)
         grid = place(layout, float(ends[0]), float(ends[1]), bounds)
         return Tree(branches, between.refined(level), self.prior, grid)
 
@@ -200,10 +200,8 @@ class Survey:
         centres = [float(np.clip(weight @ own / weight.sum(), *self._range)), self.middle]
         scales = [core, self.spread]
         places = list(zip(own, narrow, strict=True))
-        if (
-            self.prior.family == "uniform"
-        ):  # at small omega its ends are nearly steps in what is known of a stratum mean
-            places += [(end, STEP * core) for end in self.prior.parameters]
+        # At small omega the ends of the prior are nearly steps in what is known of a stratum mean.
+        places += [(end, STEP * core) for end in self.prior.limits if np.isfinite(end)]
         for centre, scale in places:
             near = float(self._mass.sum(0)[np.abs(self.x - centre) < 3 * scale + self._gap(centre)].sum())
             coarse = min(np.hypot(centre - c, s) for c, s in zip(centres, scales, strict=True))
@@ -228,11 +226,10 @@ def survey(groups: Sequence[Group], taus: Sequence[Axis], omega: Axis | ScaleRul
     ends = spread_points(prior, ENDS)
     span = 10 * float(np.ptp(y) + np.max(se))
     lower, upper = min(float(np.min(ends)), y.min() - span), max(float(np.max(ends)), y.max() + span)
-    if prior.family == "uniform":
-        lower, upper = prior.parameters
-    elif all(np.isfinite([lower, upper])):
+    if all(np.isfinite([lower, upper])) and prior.family != "uniform":
         reach = 1e9 * (span + abs(float(np.mean(y))))
         lower, upper = max(lower, -reach), min(upper, reach)
+    lower, upper = max(lower, prior.limits[0]), min(upper, prior.limits[1])
     width = max(span, float(np.ptp(spread_points(prior, np.array([0.1, 0.9])))))
     branches = []
     for (own_y, own_se), axis in zip(groups, taus, strict=True):

@@ -111,4 +111,13 @@ FAMILIES: dict[str, Family] = {
     )
 }
 UNBOUNDED = {"mean", "location", "meanlog", "lower", "upper"}
-NAMES = (*FAMILIES, "mixture")
+SAMPLE, TABLE = "empirical_sample", "empirical_quantiles"
+NAMES = (*FAMILIES, "mixture", "truncated", "empirical")
+
+# Priors that integrate to no finite number: they can be read, and are refused with the reason (see `propriety`).
+IMPROPER: dict[str, str] = {
+    "flat": "uniform over all values",
+    "jeffreys": "Jeffreys's: proportional to 1/tau in the tail",
+    "log_flat": "uniform in the logarithm",
+    "sqrt_flat": "uniform in the square root",
+}

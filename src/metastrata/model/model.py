@@ -130,6 +130,7 @@ def _supported(name: str, p: Prior) -> Prior:
         raise PriorError(
             f"{name} is a standard deviation; {p} allows negative values. Use for example half_normal(0.5)"
         )
-    if wanted == "real" and p.support != "real" and p.family != "uniform":
+    chosen = p.family == "uniform" or (p.bounds is not None and p.components[0].support == "real")  # not by oversight
+    if wanted == "real" and p.support != "real" and not chosen:
         raise PriorError(f"mu may be negative or positive; {p} allows only positive values")
     return p
