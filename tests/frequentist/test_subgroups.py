@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as t_distribution
+from scipy.stats import ttest_ind_from_stats
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
@@ -111,13 +113,32 @@ def test_refuses():
 def test_differences_are_the_test_between_two_groups():
     """One difference: its square in standard errors is the chi-squared of the test, with the same p."""
     data, group = REFERENCE["input"], ["a"] * 6 + ["b"] * 7
-    for interval in ("Wald", "HKSJ"):
-        found = pool_subgroups(data["yi"], data["vi"], group, interval=interval)
-        (one,) = found.differences
-        assert (one.first, one.second, one.df) == ("a", "b", math.inf)
-        assert one.estimate == found.groups["a"].estimate - found.groups["b"].estimate
-        assert (one.estimate / one.se) ** 2 == pytest.approx(found.q_between, rel=1e-12)
-        assert one.p_value == pytest.approx(found.q_between_p, rel=1e-9)
+    found = pool_subgroups(data["yi"], data["vi"], group, interval="Wald")
+    (one,) = found.differences
+    assert (one.first, one.second, one.df) == ("a", "b", math.inf)
+    assert one.estimate == found.groups["a"].estimate - found.groups["b"].estimate
+    assert (one.estimate / one.se) ** 2 == pytest.approx(found.q_between, rel=1e-12)
+    assert one.p_value == pytest.approx(found.q_between_p, rel=1e-9)
+
+
+def test_differences_with_hksj_are_welchs():
+    """HKSJ's standard errors in Welch's t test, as SciPy computes it from means, SDs and sizes."""
+    data, group = REFERENCE["input"], ["a"] * 5 + ["b"] * 8
+    found = pool_subgroups(data["yi"], data["vi"], group, interval="HKSJ")
+    (one,) = found.differences
+    arms = [(g.estimate, g.se * math.sqrt(g.k), g.k) for g in found.groups.values()]
+    expected = ttest_ind_from_stats(*arms[0], *arms[1], equal_var=False)
+    assert one.p_value == pytest.approx(expected.pvalue, rel=1e-10)
+    assert one.estimate / one.se == pytest.approx(expected.statistic, rel=1e-12)
+    half = t_distribution.ppf(0.975, one.df) * one.se
+    assert (one.lower, one.upper) == pytest.approx((one.estimate - half, one.estimate + half), rel=1e-10)
+
+
+def test_a_group_of_one_study_has_its_own_normal_error():
+    found = pool_subgroups([0.1, 0.5, 0.4], [0.01, 0.04, 0.04], ["a", "b", "b"], interval="HKSJ")
+    (one,) = found.differences
+    b = found.groups["b"]
+    assert one.df == pytest.approx((0.01 + b.se**2) ** 2 / b.se**4)
 
 
 def test_differences_with_a_common_tau2_are_those_of_the_regression():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from metastrata.errors import InputError
@@ -28,7 +29,7 @@ def audit(effects: Effects | Mapping[str, Effects], published: Mapping[str, Any]
         ``{"r = 0.5": ..., "independent groups": ...}``.
     published : mapping
         ``{"estimate": -1.76, "ci": (-2.00, -1.51)}``, as printed: the number of decimals says how far it was rounded.
-        Give texts ("-2.00") where trailing zeros matter.
+        Give texts ("-2.00") where trailing zeros matter; ``"ci_level": 90`` if the interval is not of 95 %.
 
     Returns
     -------
@@ -50,20 +51,14 @@ def audit(effects: Effects | Mapping[str, Effects], published: Mapping[str, Any]
     """
     import pandas as pd
 
-    try:
-        printed = [published["estimate"], *published["ci"]]
-        target = [float(value) for value in printed]
-    except (KeyError, TypeError, ValueError):
-        raise InputError('published needs "estimate" and "ci": {"estimate": -1.76, "ci": (-2.00, -1.51)}') from None
-    if len(target) != 3 or not target[1] < target[0] < target[2]:
-        raise InputError(f"published: the estimate must lie inside its interval (got {printed})")
-    half_unit = 0.5 * 10.0 ** -max(_decimals(value) for value in printed) * (1 + 1e-9)
+    target = _printed(published)[1]
+    half_unit, level = rounding(published), float(published.get("ci_level") or 95)
     half_width = (target[2] - target[1]) / 2
     rows = []
     for name, part in ({"as given": effects} if isinstance(effects, Effects) else effects).items():
         for method in METHODS:
             for interval in INTERVALS if method != "FE" else INTERVALS[:1]:
-                found = classical(part, method=method, interval=interval)
+                found = classical(part, method=method, interval=interval, level=level)
                 values = [found.estimate, found.lower, found.upper]
                 gaps = [abs(a - b) for a, b in zip(values, target, strict=True)]
                 if all(math.isfinite(gap) for gap in gaps):
@@ -71,6 +66,25 @@ def audit(effects: Effects | Mapping[str, Effects], published: Mapping[str, Any]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values("distance", kind="stable").reset_index(drop=True)
 
 
+def _printed(published: Mapping[str, Any]) -> tuple[list[Any], list[float]]:
+    """Estimate and limits as they are printed, and as numbers."""
+    try:
+        printed = [published["estimate"], *published["ci"]]
+        target = [float(value) for value in printed]
+    except (KeyError, TypeError, ValueError):
+        raise InputError('published needs "estimate" and "ci": {"estimate": -1.76, "ci": (-2.00, -1.51)}') from None
+    if len(target) != 3 or not target[1] < target[0] < target[2]:
+        raise InputError(f"published: the estimate must lie inside its interval (got {printed})")
+    return printed, target
+
+
+def rounding(published: Mapping[str, Any]) -> float:
+    """How far rounding alone can carry a published number: half a unit of its last decimal."""
+    printed, _ = _printed(published)
+    return 0.5 * 10.0 ** -max(_decimals(value) for value in printed) * (1 + 1e-9)
+
+
 def _decimals(value: Any) -> int:
     """Decimals of a number as it is written."""
-    return len(str(value).partition(".")[2])
+    exponent = Decimal(str(value)).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.explanations import explain
+from metastrata.appraisal.reasons import Explanation, Publication, Reason, Variation, contrast_label
 from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
-from metastrata.frequentist.answers import classical
+from metastrata.frequentist.answers import as_entered
+from metastrata.frequentist.columns import DEFAULT, MethodColumn, method_column
 from metastrata.frequentist.pooling import Classical
+from metastrata.frequentist.subgroups import Difference, pool_subgroups
+from metastrata.frequentist.tau2_intervals import tau2_interval
 from metastrata.inference.fit import Fit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["quantity", "stratum", "method", "estimate", "lower", "upper", "interval", "tau", "i2", "note"]
-METHODS: tuple[tuple[str, str, str], ...] = (
-    ("REML + HKSJ", "REML", "HKSJ"),
-    ("REML + Wald", "REML", "Wald"),
-    ("DL + Wald", "DL", "Wald"),
-    ("fixed effect", "FE", "Wald"),
-)
-CREDIBLE, CONFIDENCE = "95 % credible", "95 % confidence"
+KINDS = ("mean", "contrast", "prediction", "tau")
+POSTERIOR = {"mu": "mean", "mu_stratum": "mean", "contrast": "contrast", "theta_new": "prediction", "tau": "tau"}
+CREDIBLE, CONFIDENCE, PREDICTION = "95 % credible", "95 % confidence", "95 % prediction"
+NAN = math.nan
 
 
 def compare(
-    fit: Fit, published: Mapping[str, Any] | None = None, labels: Mapping[str, str] | None = None
+    fit: Fit,
+    published: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    *,
+    methods: Sequence[str] = DEFAULT,
+    reasons: Iterable[Reason] | None = None,
 ) -> pd.DataFrame:
     """Set a fit beside the frequentist answers on the same effects, and a published result.
 
@@ -38,53 +45,88 @@ def compare(
         ``{"estimate": -1.76, "ci": (-2.00, -1.51), "source": "Liu 2018"}``.
     labels : mapping, optional
         Names of the strata as a reader should see them.
+    methods : sequence of str
+        Frequentist answers: an estimator of tau2 and an interval ("REML + HKSJ", "PM + Wald"), "fixed effect", or a
+        program ("RevMan 5", "RevMan 5 fixed", "RevMan Web").
+    reasons : iterable, optional
+        What `explain` found, if it was asked already.
 
     Returns
     -------
     DataFrame
-        Columns ``quantity stratum method estimate lower upper interval tau i2 note``: quantities "mean", "prediction"
-        and "tau", per stratum and overall (stratum ""). The frequentist overall mean pools all studies and ignores
-        their designs; the Bayesian one is the mean over designs. Where the Bayesian mean differs materially from REML
-        with HKSJ, `note` says why, computed by refits (see `explain`).
+        Columns ``quantity stratum method estimate lower upper interval tau i2 note``; quantities "mean", "contrast" (a
+        difference between strata), "prediction" (a new study) and "tau", per stratum and overall (stratum ""). The
+        frequentist overall mean pools all studies and ignores their designs; the Bayesian one is the mean over designs.
+        The frequentist contrast is the difference of the strata's estimates (`Difference`). tau has the Q-profile interval where it is REML's or Paule and Mandel's. Where a row differs
+        materially, `note` says why, computed by refits (see `explain`).
 
     Raises
     ------
     InputError
-        If `published` lacks a value or has a key of another name.
+        If a method is unknown, or `published` lacks a value or has a key of another name.
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> effects = ms.Effects.from_estimates([0.5, 0.9, 0.1], [0.2, 0.3, 0.2], stratum=["a", "a", "b"])
+    >>> priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "omega": "half_normal(0.5)"}
+    >>> table = ms.compare(ms.fit(ms.Model(priors=priors), effects, engine="exact", draws=100), methods=["RevMan 5"])
+    >>> table.loc[table["quantity"] == "contrast", ["stratum", "method"]].to_numpy().tolist()
+    [['a - b', 'Bayesian'], ['a - b', 'RevMan 5']]
     """
     import pandas as pd
 
     names = labels or {}
-    why = {e.stratum: e.sentence(names) for e in explain(fit) if e.material}
-    rows = _bayesian_rows(fit, why)
-    rows += frequentist_rows(fit.effects)
-    if published is not None:
-        rows.append(_published_row(published))
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    order = {"": 0, **{s: i for i, s in enumerate(fit.design.strata, start=1)}}
-    kinds = {"mean": 0, "prediction": 1, "tau": 2}
-    table["_stratum"], table["_kind"] = table["stratum"].map(order), table["quantity"].map(kinds)
+    wanted = [method_column(name) for name in methods]
+    extra = [] if published is None else [_published_row(published)]
+    said = list(explain(fit, published) if reasons is None else reasons)
+    rows = [*_bayesian_rows(fit), *frequentist_rows(fit.effects, wanted), *extra]
+    table = pd.DataFrame(_with_reasons(rows, said, names), columns=COLUMNS)
+    strata = ["", *fit.design.strata]
+    place = {name: i for i, name in enumerate(dict.fromkeys([*strata, *table["stratum"]]))}
+    table["_stratum"], table["_kind"] = table["stratum"].map(place), table["quantity"].map(KINDS.index)
     table = table.sort_values(["_stratum", "_kind"], kind="stable").drop(columns=["_stratum", "_kind"])
-    table["stratum"] = table["stratum"].map(lambda s: names.get(s, s))
+    shown = {s: contrast_label(s, names) if q == "contrast" else names.get(s, s)
+             for q, s in zip(table["quantity"], table["stratum"], strict=True)}  # fmt: skip
+    table["stratum"] = table["stratum"].map(shown)
     return table.reset_index(drop=True)
 
 
-def _bayesian_rows(fit: Fit, why: Mapping[str, str]) -> list[list[Any]]:
+def _with_reasons(rows: list[list[Any]], reasons: Sequence[Reason], names: Mapping[str, str]) -> list[list[Any]]:
+    """The rows with the reasons in their notes: each reason once, at the answer it is about."""
+    about: dict[tuple[str, str, str], list[str]] = {}
+    holders = {Explanation: "Bayesian", Variation: "REML + HKSJ", Publication: "published"}
+    for reason in reasons:
+        if reason.material:
+            key = (reason.quantity, reason.stratum, holders[type(reason)])
+            about.setdefault(key, []).append(reason.sentence(names))
+    for row in rows:
+        method = row[2].partition(":")[0]
+        row[-1] = " ".join(text for text in (_stopped(row[-1]), *about.get((row[0], row[1], method), ())) if text)
+    return rows
+
+
+def _stopped(note: str) -> str:
+    return f"{note}." if note and not note.endswith(".") else note
+
+
+def _bayesian_rows(fit: Fit) -> list[list[Any]]:
     table = summary(fit)
     one = len(fit.design.strata) == 1
+    shared = fit.design.heterogeneity == "common"
     tau = table[table["quantity"] == "tau"].set_index("stratum")["median"]
-    kinds = {"mu": "mean", "mu_stratum": "mean", "theta_new": "prediction", "tau": "tau"}
     rows = []
     for row in table.itertuples():
-        kind = kinds.get(row.quantity)
-        if kind is None or (one and row.quantity == "mu"):
+        kind = POSTERIOR.get(row.quantity)
+        if kind is None or (one and row.quantity == "mu_stratum"):
             continue
-        spread = float(tau.get(row.stratum, float("nan"))) if row.quantity == "mu_stratum" else float("nan")
+        if kind == "tau" and shared and row.stratum != fit.design.strata[0]:
+            continue  # one tau for all
+        spread = float(tau.get(row.stratum, NAN)) if row.quantity == "mu_stratum" else NAN
         centre = row.median if kind == "tau" else row.mean
-        stratum = "" if one else row.stratum
         interval = [row.eti95_lower, row.eti95_upper, CREDIBLE]
-        note = "; ".join(text for text in (row.note, why.get(stratum, "") if kind == "mean" else "") if text)
-        rows.append([kind, stratum, "Bayesian", centre, *interval, spread, float("nan"), _status(fit, note)])
+        stratum = "" if (one and kind != "contrast") or (kind == "tau" and shared) else row.stratum
+        rows.append([kind, stratum, "Bayesian", centre, *interval, spread, NAN, _status(fit, row.note)])
     return rows
 
 
@@ -92,31 +134,50 @@ def _status(fit: Fit, note: str) -> str:
     return note if fit.status == "reliable" else f"NOT RELIABLE ({'; '.join(fit.reasons)}). {note}".strip()
 
 
-def frequentist_rows(effects: Effects) -> list[list[Any]]:
-    """Frequentist answers for all studies together and for each stratum."""
+def frequentist_rows(effects: Effects, methods: Sequence[MethodColumn]) -> list[list[Any]]:
+    """Frequentist answers for all studies together, for each stratum, and between strata."""
     rows: list[list[Any]] = []
-    parts: Sequence[tuple[str, Effects]] = [("", effects)]
-    if len(effects.strata) > 1:
-        parts = [*parts, *((s, effects.stratum(s)) for s in effects.strata)]
-    for stratum, part in parts:
-        for name, method, interval in METHODS:
-            if len(part) == 1 and method != "FE":
-                continue
-            result = classical(part, method=method, interval=interval)
-            label = "study's own" if len(part) == 1 else name
-            rows.append(_row("mean", stratum, label, result, result.estimate, result.lower, result.upper))
-            if method == "REML" and interval == "HKSJ":
-                limits = (result.prediction_lower, result.prediction_upper)
-                rows.append(_row("prediction", stratum, label, result, result.estimate, *limits))
+    for column in methods:
+        part = as_entered(effects) if column.preset else effects
+        y, variance, names = part.y, part.se**2, [item.stratum for item in part.items]
+        arms = pool_subgroups(y, variance, names, column.method, column.interval)
+        rows += _one(column, "", arms.overall, part)
+        if len(part.strata) > 1:
+            for stratum, found in arms.groups.items():
+                rows += _one(column, stratum, found, part.stratum(stratum))
+            rows += [_difference(column, found) for found in arms.differences]
     return rows
 
 
-def _row(
-    kind: str, stratum: str, label: str, result: Classical, estimate: float, lower: float, upper: float
-) -> list[Any]:
-    tau = float(result.tau2) ** 0.5 if result.tau2 == result.tau2 else float("nan")
-    kind_of_interval = CONFIDENCE if kind == "mean" else "95 % prediction"
-    return [kind, stratum, label, estimate, lower, upper, kind_of_interval, tau, result.i2, result.note]
+def _one(column: MethodColumn, stratum: str, found: Classical, part: Effects) -> list[list[Any]]:
+    """Mean, new study and tau of a set of studies."""
+    tau, name = (found.tau if math.isfinite(found.tau2) else NAN), column.name
+    what = found.convergence or ("one study: its own estimate and interval" if found.k == 1 else "")
+    mean = ["mean", stratum, name, found.estimate, found.lower, found.upper, CONFIDENCE, tau, found.i2, what]
+    if found.k == 1 or column.method == "FE":
+        return [mean]
+    tau_row = _tau_row(column, stratum, found, part)
+    if not column.prediction:
+        return [mean, tau_row]
+    limits = (found.prediction_lower, found.prediction_upper)
+    ahead = ["prediction", stratum, name, found.estimate, *limits, PREDICTION, tau, found.i2, found.convergence]
+    return [mean, ahead, tau_row]
+
+
+def _tau_row(column: MethodColumn, stratum: str, found: Classical, part: Effects) -> list[Any]:
+    tau = found.tau if math.isfinite(found.tau2) else NAN
+    lower, upper = NAN, NAN
+    if column.method in ("REML", "PM") and math.isfinite(tau):
+        spread = tau2_interval(part.y, part.se**2, method=column.method)
+        lower, upper = (math.sqrt(v) if v >= 0 else NAN for v in (spread.lower, spread.upper))
+    kind = CONFIDENCE if math.isfinite(upper) else ""
+    return ["tau", stratum, column.name, tau, lower, upper, kind, tau, found.i2, found.convergence]
+
+
+def _difference(column: MethodColumn, found: Difference) -> list[Any]:
+    what = "" if math.isfinite(found.se) and found.se > 0 else "not estimable: a stratum has no standard error"
+    numbers = [found.estimate, found.lower, found.upper] if not what else [found.estimate, NAN, NAN]
+    return ["contrast", f"{found.first} - {found.second}", column.name, *numbers, CONFIDENCE, NAN, NAN, what]
 
 
 def _published_row(published: Mapping[str, Any]) -> list[Any]:
@@ -132,6 +193,32 @@ def _published_row(published: Mapping[str, Any]) -> list[Any]:
         raise InputError(f"published: the estimate {estimate} lies outside its interval ({lower}, {upper})")
     source = str(published.get("source", "") or "published")
     level = published.get("ci_level") or 95
-    nan = float("nan")
     label, note = f"published: {source}", str(published.get("note") or "")
-    return ["mean", "", label, estimate, float(lower), float(upper), f"{level:g} % confidence", nan, nan, note]
+    return ["mean", "", label, estimate, float(lower), float(upper), f"{level:g} % confidence", NAN, NAN, note]
+
+
+def by_method(table: pd.DataFrame) -> pd.DataFrame:
+    """A comparison with a row per quantity and stratum and a column per method, as "estimate [lower, upper]".
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `compare` gives it.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by quantity and stratum; "" where a method has no such answer.
+    """
+    cells = table.assign(cell=[_cell(row) for row in table.to_dict("records")])
+    methods = list(dict.fromkeys(table["method"]))
+    keys = ["quantity", "stratum"]
+    wide = cells.pivot_table(index=keys, columns="method", values="cell", aggfunc="first", sort=False)
+    return wide.reindex(columns=methods).fillna("")
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    if not math.isfinite(row["estimate"]):
+        return "not estimable"
+    text = f"{row['estimate']:.2f}"
+    return f"{text} [{row['lower']:.2f}, {row['upper']:.2f}]" if math.isfinite(row["upper"]) else text

@@ -28,8 +28,8 @@ class Difference:
     ----------
     first, second : str
     estimate, se, lower, upper, p_value : float
-        Interval and test are normal where the groups have a tau2 each, as in the test between groups, and t with `df`
-        degrees of freedom where they share one.
+        Interval and test are normal where the groups' are, as in RevMan's test between groups; with HKSJ or t they are
+        t with `df` degrees of freedom, by Welch and Satterthwaite where the groups have a tau2 each.
     df : float
     """
 
@@ -154,13 +154,18 @@ def _separate(groups: dict[str, Classical], overall: Classical) -> Subgroups:
         mean = np.average(estimate, weights=1 / se**2)
         q = float((((estimate - mean) / se) ** 2).sum())
     p = float(chdtrc(df, q)) if df else math.nan
-    return Subgroups(groups, overall, q, df, math.inf, p, "separate", note, _differences(groups, math.inf))
+    return Subgroups(groups, overall, q, df, math.inf, p, "separate", note, _differences(groups))
 
 
-def _differences(groups: Mapping[str, Classical], df: float) -> tuple[Difference, ...]:
-    """Each pair of groups compared; their estimates are independent."""
+def _differences(groups: Mapping[str, Classical], shared: float | None = None) -> tuple[Difference, ...]:
+    """Each pair of groups compared; their estimates are independent. `shared` degrees of freedom, or Satterthwaite's.
+
+    Welch (1947, Biometrika 34:28), each variance with the degrees of freedom of its group. HKSJ's variance of a group
+    of two studies may be near 0 by chance: a normal interval would be absurdly short.
+    """
     found = []
     for (first, a), (second, b) in combinations(groups.items(), 2):
+        df = _welch(a, b) if shared is None else shared
         estimate, se, free = (np.array([v]) for v in (a.estimate - b.estimate, math.hypot(a.se, b.se), df))
         ci = confidence_interval(estimate, se, free, a.level)
         found.append(
@@ -170,6 +175,12 @@ def _differences(groups: Mapping[str, Classical], df: float) -> tuple[Difference
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _welch(a: Classical, b: Classical) -> float:
+    """Degrees of freedom of a difference, infinite if both variances are taken as known."""
+    spread = sum(result.se**4 / result.df for result in (a, b))
+    return (a.se**2 + b.se**2) ** 2 / spread if spread > 0 else math.inf
 
 
 def _common(groups: dict[str, Classical], overall: Classical, fit: Regression) -> Subgroups:
