@@ -12,16 +12,17 @@ from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.answers import as_entered
-from metastrata.frequentist.columns import DEFAULT, MethodColumn, method_column
 from metastrata.frequentist.pooling import Classical
 from metastrata.frequentist.subgroups import Difference, pool_subgroups
 from metastrata.frequentist.tau2_intervals import tau2_interval
 from metastrata.inference.fit import Fit
+from metastrata.model.answers import DEFAULT, answer_named
+from metastrata.model.answers import Answer as Asked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["quantity", "stratum", "method", "estimate", "lower", "upper", "interval", "tau", "i2", "note"]
+COLUMNS = ["quantity", "stratum", "method", "estimate", "lower", "upper", "interval", "tau", "i2", "note", "why"]
 KINDS = ("mean", "contrast", "prediction", "tau")
 POSTERIOR = {"mu": "mean", "mu_stratum": "mean", "contrast": "contrast", "theta_new": "prediction", "tau": "tau"}
 CREDIBLE, CONFIDENCE, PREDICTION = "95 % credible", "95 % confidence", "95 % prediction"
@@ -54,11 +55,12 @@ def compare(
     Returns
     -------
     DataFrame
-        Columns ``quantity stratum method estimate lower upper interval tau i2 note``; quantities "mean", "contrast" (a
-        difference between strata), "prediction" (a new study) and "tau", per stratum and overall (stratum ""). The
+        Columns ``quantity stratum method estimate lower upper interval tau i2 note why``; quantities "mean", "contrast"
+        (a difference between strata), "prediction" (a new study) and "tau", per stratum and overall (stratum ""). The
         frequentist overall mean pools all studies and ignores their designs; the Bayesian one is the mean over designs.
-        The frequentist contrast is the difference of the strata's estimates (`Difference`). tau has the Q-profile interval where it is REML's or Paule and Mandel's. Where a row differs
-        materially, `note` says why, computed by refits (see `explain`).
+        The frequentist contrast is the difference of the strata's estimates (see `Difference`); tau has the Q-profile
+        interval where it is REML's or Paule and Mandel's. Where a row differs materially, `why` names the
+        causes, computed by refits (see `explain`).
 
     Raises
     ------
@@ -77,7 +79,7 @@ def compare(
     import pandas as pd
 
     names = labels or {}
-    wanted = [method_column(name) for name in methods]
+    wanted = [answer_named(name) for name in methods]
     extra = [] if published is None else [_published_row(published)]
     said = list(explain(fit, published) if reasons is None else reasons)
     rows = [*_bayesian_rows(fit), *frequentist_rows(fit.effects, wanted), *extra]
@@ -93,21 +95,14 @@ def compare(
 
 
 def _with_reasons(rows: list[list[Any]], reasons: Sequence[Reason], names: Mapping[str, str]) -> list[list[Any]]:
-    """The rows with the reasons in their notes: each reason once, at the answer it is about."""
+    """The rows, each with the reasons of the answer it holds."""
     about: dict[tuple[str, str, str], list[str]] = {}
     holders = {Explanation: "Bayesian", Variation: "REML + HKSJ", Publication: "published"}
     for reason in reasons:
         if reason.material:
             key = (reason.quantity, reason.stratum, holders[type(reason)])
             about.setdefault(key, []).append(reason.sentence(names))
-    for row in rows:
-        method = row[2].partition(":")[0]
-        row[-1] = " ".join(text for text in (_stopped(row[-1]), *about.get((row[0], row[1], method), ())) if text)
-    return rows
-
-
-def _stopped(note: str) -> str:
-    return f"{note}." if note and not note.endswith(".") else note
+    return [[*row, " ".join(about.get((row[0], row[1], row[2].partition(":")[0]), ()))] for row in rows]
 
 
 def _bayesian_rows(fit: Fit) -> list[list[Any]]:
@@ -134,9 +129,11 @@ def _status(fit: Fit, note: str) -> str:
     return note if fit.status == "reliable" else f"NOT RELIABLE ({'; '.join(fit.reasons)}). {note}".strip()
 
 
-def frequentist_rows(effects: Effects, methods: Sequence[MethodColumn]) -> list[list[Any]]:
+def frequentist_rows(effects: Effects, methods: Sequence[Asked]) -> list[list[Any]]:
     """Frequentist answers for all studies together, for each stratum, and between strata."""
     rows: list[list[Any]] = []
+    if effects.covariances:
+        return [_not_independent(column, effects) for column in methods]
     for column in methods:
         part = as_entered(effects) if column.preset else effects
         y, variance, names = part.y, part.se**2, [item.stratum for item in part.items]
@@ -149,10 +146,17 @@ def frequentist_rows(effects: Effects, methods: Sequence[MethodColumn]) -> list[
     return rows
 
 
-def _one(column: MethodColumn, stratum: str, found: Classical, part: Effects) -> list[list[Any]]:
+def _not_independent(column: Asked, effects: Effects) -> list[Any]:
+    """No answer: the methods compared take effects for independent."""
+    names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
+    why = f"not estimable: the effects of {names} are not independent, which this method takes them for"
+    return ["mean", "", column.name, NAN, NAN, NAN, CONFIDENCE, NAN, NAN, why]
+
+
+def _one(column: Asked, stratum: str, found: Classical, part: Effects) -> list[list[Any]]:
     """Mean, new study and tau of a set of studies."""
     tau, name = (found.tau if math.isfinite(found.tau2) else NAN), column.name
-    what = found.convergence or ("one study: its own estimate and interval" if found.k == 1 else "")
+    what = found.note if column.method != "FE" or found.k == 1 else ""
     mean = ["mean", stratum, name, found.estimate, found.lower, found.upper, CONFIDENCE, tau, found.i2, what]
     if found.k == 1 or column.method == "FE":
         return [mean]
@@ -164,7 +168,7 @@ def _one(column: MethodColumn, stratum: str, found: Classical, part: Effects) ->
     return [mean, ahead, tau_row]
 
 
-def _tau_row(column: MethodColumn, stratum: str, found: Classical, part: Effects) -> list[Any]:
+def _tau_row(column: Asked, stratum: str, found: Classical, part: Effects) -> list[Any]:
     tau = found.tau if math.isfinite(found.tau2) else NAN
     lower, upper = NAN, NAN
     if column.method in ("REML", "PM") and math.isfinite(tau):
@@ -174,7 +178,7 @@ def _tau_row(column: MethodColumn, stratum: str, found: Classical, part: Effects
     return ["tau", stratum, column.name, tau, lower, upper, kind, tau, found.i2, found.convergence]
 
 
-def _difference(column: MethodColumn, found: Difference) -> list[Any]:
+def _difference(column: Asked, found: Difference) -> list[Any]:
     what = "" if math.isfinite(found.se) and found.se > 0 else "not estimable: a stratum has no standard error"
     numbers = [found.estimate, found.lower, found.upper] if not what else [found.estimate, NAN, NAN]
     return ["contrast", f"{found.first} - {found.second}", column.name, *numbers, CONFIDENCE, NAN, NAN, what]

@@ -59,6 +59,8 @@ def explain(fit: Fit, published: Mapping[str, Any] | None = None) -> list[Reason
     >>> reasons[0].steps[2].cause
     "mu's prior"
     """
+    if fit.effects.covariances:
+        return []  # the frequentist answers that the ways start from take effects for independent
     found: list[Reason] = [*walks(fit), *variations(fit)]
     if published is not None:
         found.append(publication(fit.effects, published))

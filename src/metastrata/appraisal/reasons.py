@@ -179,7 +179,7 @@ class Publication:
     def sentence(self, names: Mapping[str, str] | None = None) -> str:
         """The comparison in two or three sentences."""
         d = _digits(self.published)
-        rows = f"all rows, {self.derivation}" if not self.rows else f"{who('mean', self.rows, names)}, {self.derivation}"
+        rows = f"{who('mean', self.rows, names) if self.rows else 'all rows'}, {self.derivation}"
         how = f"{METHODS.get(self.method, self.method)} with a {self.interval} interval ({rows})"
         text = f"{self.source}, {interval(self.published, d)}: "
         if self.reproduced:

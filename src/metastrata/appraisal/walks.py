@@ -136,7 +136,7 @@ def _contrast(fit: Fit, name: str, a: int, b: int) -> Explanation | None:
     apart = _answer(alone(design, (a, b))[f"contrast[{name}]"])
     bayes = _posterior(fit, "contrast", name)
     steps = (
-        Step("normal quantile and plain standard errors instead of HKSJ's", 0.0, wald.upper - wald.lower),
+        Step("a normal quantile and plain standard errors instead of HKSJ's", 0.0, wald.upper - wald.lower),
         Step("tau having a prior in each design", apart[0] - wald.estimate, apart[2] - apart[1]),
         Step("the designs borrowing from each other, and mu's prior" if design.mean == "exchangeable"
              else "mu's prior", bayes[0] - apart[0], bayes[2] - bayes[1]),

@@ -9,9 +9,9 @@ from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects, rederive
 from metastrata.frequentist.checks import require_independent
 from metastrata.frequentist.pooling import Classical, pool
-from metastrata.frequentist.presets import preset_named
 from metastrata.frequentist.regression import Regression, meta_regression
 from metastrata.frequentist.subgroups import Subgroups, pool_subgroups
+from metastrata.model.answers import preset_named
 
 
 @overload

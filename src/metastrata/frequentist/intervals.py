@@ -10,8 +10,8 @@ from scipy.special import stdtr, stdtrit
 
 from metastrata.errors import InputError, unknown
 from metastrata.frequentist.moments import Floats
+from metastrata.model.answers import INTERVALS as INTERVALS
 
-INTERVALS = ("Wald", "HKSJ", "HKSJ_adhoc", "t")
 PREDICTIONS = ("default", "riley", "HKSJ", "simple")
 ALIASES = {"z": "Wald", "knha": "HKSJ", "hk": "HKSJ", "adhoc": "HKSJ_adhoc"}
 

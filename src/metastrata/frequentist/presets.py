@@ -7,60 +7,11 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from metastrata.errors import InputError, unknown
 from metastrata.frequentist.pooling import Classical, pool
 from metastrata.frequentist.subgroups import Subgroups, pool_subgroups
 from metastrata.frequentist.tau2_intervals import Tau2Interval, tau2_interval
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A program's way of pooling.
-
-    Attributes
-    ----------
-    name : str
-    method, interval, prediction : str
-        As for `pool`.
-    tau2_interval : str
-        As for `tau2_interval`; "" for none.
-    source : str
-        Where it is documented.
-    """
-
-    name: str
-    method: str
-    interval: str
-    prediction: str
-    tau2_interval: str
-    source: str
-
-
-DEEKS = "Deeks and Higgins (2010), Statistical algorithms in Review Manager 5"
-COCHRANE = "Cochrane Methods, Random-effects meta-analysis methods for intervention reviews (2022-2025)"
-
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("RevMan 5", "DL", "Wald", "default", "", DEEKS),
-        Preset("RevMan 5 fixed", "FE", "Wald", "default", "", DEEKS),
-        Preset("RevMan Web", "REML", "HKSJ", "default", "Q-profile", COCHRANE),
-    )
-}
-
-
-def preset_named(name: str) -> Preset:
-    """The preset of this name; letter case does not matter.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    folded = {known.casefold(): preset for known, preset in PRESETS.items()}
-    if name.casefold() not in folded:
-        raise InputError(unknown("preset", name, PRESETS))
-    return folded[name.casefold()]
+from metastrata.model.answers import PRESETS as PRESETS
+from metastrata.model.answers import Preset, preset_named
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from metastrata.model.model import Model, PriorSpec
 from metastrata.model.plan_faults import explain
 from metastrata.model.plan_sections import Acknowledge as Acknowledge
 from metastrata.model.plan_sections import Alternative as Alternative
+from metastrata.model.plan_sections import ClassicalChoices as ClassicalChoices
 from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import Frozen, TableSection
@@ -44,6 +45,7 @@ class Plan(Frozen):
     overall_in_figure: bool = False
     formats: list[str] = Field(default_factory=lambda: ["html"])
     checklist: dict[str, str] = Field(default_factory=dict)
+    classical: ClassicalChoices = ClassicalChoices()
     path: Path = Path()
     sha256: str = ""
 

@@ -11,6 +11,7 @@ from metastrata.evidence.effects import Better
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import INDEPENDENT, BeforeAfter, ChangeScores, SharedControl, ZeroCells
 from metastrata.evidence.tables import TableChoices
+from metastrata.model.answers import DEFAULT, answer_named
 from metastrata.model.model import Heterogeneity, Mean
 from metastrata.model.priors import prior
 
@@ -37,6 +38,11 @@ def _measure(value: str) -> str:
     if value not in MEASURES:
         raise ValueError(f"choose from {', '.join(MEASURES)}{nearest(value, MEASURES)}")
     return value
+
+
+def _answers(names: list[str]) -> list[str]:
+    """Names of frequentist answers, as they are written everywhere."""
+    return list(dict.fromkeys(answer_named(name).name for name in names))
 
 
 def _timepoint(value: Any) -> Any:
@@ -152,6 +158,12 @@ class EffectChoices(Frozen):
         if variance not in allowed:
             raise ValueError(f"variance = '{variance}': {self.measure} has {', '.join(allowed)}")
         return self.model_copy(update=changes)
+
+
+class ClassicalChoices(Frozen):
+    """The frequentist answers set beside the posterior."""
+
+    methods: Annotated[list[str], AfterValidator(_answers), Field(min_length=1)] = Field(default=list(DEFAULT))
 
 
 class Acknowledge(Frozen):

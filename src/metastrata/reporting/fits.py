@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.comparison import compare
+from metastrata.appraisal.explanations import explain
 from metastrata.appraisal.summaries import columns, single_study, summary
 from metastrata.appraisal.sweeps import sweep_omega
 from metastrata.errors import InputError, ModelError, RunInterruptedError
@@ -81,12 +82,14 @@ def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     job.say(f"{choices.label}: {len(part)} studies in {_strata_text(part)}, {_doing(job)}")
     found = _fit(job, None, part, own)
     job.say(f"  {_verdict(found)}")
-    published = choices.published
-    comparison = compare(found, published.model_dump() if published else None, plan.strata)
+    published = choices.published.model_dump() if choices.published else None
+    with job.timing("explanations"):
+        reasons = explain(found, published)
+    comparison = compare(found, published, plan.strata, methods=plan.classical.methods, reasons=reasons)
     with job.timing("sweeps"):
         sweep = sweep_omega(found) if found.design.omega is not None else None
     return EndpointResult(
-        name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep, plan.strata
+        name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep, plan.strata, tuple(reasons)
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from metastrata.appraisal.explanations import Explanation, explain
 from metastrata.appraisal.findings import findings
+from metastrata.appraisal.reasons import Explanation, Publication, Reason, Variation
 from metastrata.errors import Fault
 from metastrata.evidence.effects import Effect, Effects
 from metastrata.inference.fit import Fit
+from metastrata.model.answers import answer_named, meaning
 from metastrata.model.plan import Endpoint, Plan
 from metastrata.plots.tables import verdict
 
@@ -45,6 +46,8 @@ class EndpointResult:
         As `ms.sweep_omega` gives it, where the model has an omega.
     labels : mapping
         Names of the strata as a reader should see them.
+    explanations : tuple
+        As `ms.explain` gives them.
     """
 
     name: str
@@ -56,6 +59,7 @@ class EndpointResult:
     seed: int
     omega_sweep: pd.DataFrame | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    explanations: tuple[Reason, ...] = ()
 
     @property
     def status(self) -> str:
@@ -159,6 +163,7 @@ def as_json(
         },
         "settings": dict(settings),
         "versions": dict(versions),
+        "classical": [meaning(answer_named(name)) for name in plan.classical.methods],
         "notes": [str(note) for note in result.notes],
         "endpoints": {e.name: _endpoint(e) for e in result.endpoints},
         "sensitivity": records(result.sensitivity),
@@ -184,7 +189,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         ],
         "summary": records(result.summary),
         "comparison": records(result.comparison),
-        "explanations": [] if fit is None else [_explanation(e, result.labels) for e in explain(fit)],
+        "explanations": [_reason(reason, result.labels) for reason in result.explanations],
         "omega": None if fit is None else _omega(fit),
         "omega_sweep": [
             {**row, "omega": "infinity" if row["omega"] is None else row["omega"]}
@@ -232,15 +237,19 @@ def _study(item: Effect) -> dict[str, Any]:
     }
 
 
-def _explanation(found: Explanation, labels: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "stratum": found.stratum,
-        "material": found.material,
-        "sentence": found.sentence(labels),
-        "classical": list(found.classical),
-        "bayes": list(found.bayes),
-        "steps": [{"cause": step.cause, "shift": step.shift, "width": step.width} for step in found.steps],
-    }
+def _reason(found: Reason, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Why answers differ, with the numbers it was computed from; a number that is not there is None."""
+    kinds = {Explanation: "explanation", Variation: "variation", Publication: "publication"}
+    content = _plain_all(asdict(found))
+    common = {"kind": kinds[type(found)], "material": bool(found.material), "sentence": found.sentence(labels)}
+    return {**common, **content}
+
+
+def _plain_all(value: Any) -> Any:
+    """Everything in a nested structure as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {key: _plain_all(item) for key, item in value.items()}
+    return [_plain_all(item) for item in value] if isinstance(value, (list, tuple)) else plain(value)
 
 
 def _omega(fit: Fit) -> dict[str, Any] | None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from metastrata.reporting.document import Block, Bullets, Column, Heading, Paragraph, Table, Text, text
+from metastrata.reporting.document import (
+    Block,
+    Bullets,
+    Column,
+    Details,
+    Heading,
+    Paragraph,
+    Styled,
+    Table,
+    Text,
+    text,
+)
 from metastrata.reporting.record import Node
 from metastrata.reporting.sections.source import Source
 
-QUANTITIES = {"mean": "Mean", "prediction": "New study", "tau": "tau"}
+QUANTITIES = {"mean": "Mean", "contrast": "Difference", "prediction": "New study", "tau": "tau"}
 I2 = "I\u00b2, %"
 KEYS = ("estimate", "lower", "upper")
 BELOW = (
-    "Bayesian: posterior mean and 95 % credible interval (tau: median). Others: 95 % confidence interval; for a new "
-    'study, 95 % prediction interval. The frequentist "All studies" rows pool every study and ignore its design; the '
-    "Bayesian one is the mean over designs."
+    "Bayesian: posterior mean and 95 % credible interval (tau: median). Others: 95 % confidence interval (tau: "
+    "Q-profile); for a new study, 95 % prediction interval. The frequentist mean of all studies pools every study and "
+    "ignores its design; the Bayesian one is the mean over designs."
 )
+WHY = "Why they differ, from REML with HKSJ to the posterior in steps, each a refit:"
+OTHERWISE = "What other choices in deriving the effects would do"
+AHEAD = "Why new studies and tau differ"
 
 
 def build(report: Source, name: str) -> list[Block]:
@@ -23,38 +37,67 @@ def build(report: Source, name: str) -> list[Block]:
     if not rows:
         return []
     blocks: list[Block] = [Heading(("Bayesian, frequentist, published",)), _table(name, rows)]
-    if why := [e["sentence"].words() for e in endpoint["explanations"] if e.raw["material"]]:
-        said = "Why the Bayesian mean differs from REML with HKSJ, step by step (each a refit):"
-        blocks += [Paragraph((said,)), Bullets(tuple(why))]
+    blocks.append(Paragraph((BELOW,), "faint"))
+    blocks += _why(endpoint["explanations"])
     if notes := _notes(rows):
         blocks.append(Bullets(tuple(notes), "faint"))
-    return [*blocks, Paragraph((BELOW,), "faint")]
+    return blocks
 
 
 def _table(name: str, rows: list[Node]) -> Table:
-    """A row per quantity and method, a column for all studies and for each design."""
-    columns = list(dict.fromkeys(row.raw["stratum"] for row in rows))
+    """A row per quantity and stratum, a column per method."""
+    methods = list(dict.fromkeys(row.raw["method"] for row in rows))
     lines: dict[tuple[str, str], dict[str, Text]] = {}
     for row in rows:
-        lines.setdefault((QUANTITIES[row.raw["quantity"]], row.raw["method"]), {})[row.raw["stratum"]] = row.interval(
-            KEYS
-        )
+        shown = row.interval(KEYS) if row.raw["lower"] is not None or row.raw["estimate"] is None else ()
+        what = (QUANTITIES[row.raw["quantity"]], row.raw["stratum"])
+        lines.setdefault(what, {})[row.raw["method"]] = shown or row["estimate"].num()
     for row in rows:
-        if row.raw["quantity"] == "mean" and row.raw["method"] in ("REML + HKSJ", "DL + Wald"):
-            method = row.raw["method"].split(" ")[0]
-            lines.setdefault((QUANTITIES["tau"], method), {})[row.raw["stratum"]] = row["tau"].num()
-            lines.setdefault((I2, method), {})[row.raw["stratum"]] = row["i2"].num(0)
+        if row.raw["quantity"] == "mean" and row.raw["i2"] is not None:
+            lines.setdefault((I2, row.raw["stratum"]), {})[row.raw["method"]] = row["i2"].num(0)
     order = [*QUANTITIES.values(), I2]
-    keys = sorted(lines, key=lambda key: (order.index(key[0]), key[1] != "Bayesian"))
-    body = tuple((text(what), text(how), *(lines[what, how].get(c, ()) for c in columns)) for what, how in keys)
-    heads = (Column("Quantity"), Column("Method"), *(Column(c or "All studies", True) for c in columns))
-    return Table(f"{name}_comparison", heads, body)
+    keys = sorted(lines, key=lambda key: (order.index(key[0]), key[1] == ""))
+    body: list[tuple[Text, ...]] = []
+    for place, (quantity, stratum) in enumerate(keys):
+        if place == 0 or keys[place - 1][0] != quantity:
+            body.append(((Styled("strong", (quantity,)),), *(() for _ in methods)))
+        body.append((text(stratum or "All studies"), *(lines[quantity, stratum].get(m, ()) for m in methods)))
+    heads = (Column("Quantity"), *(Column(_head(method), True) for method in methods))
+    return Table(f"{name}_comparison", heads, tuple(body))
+
+
+def _head(method: str) -> str:
+    """A method as a heading."""
+    kind, colon, source = method.partition(": ")
+    return f"{source} ({kind})" if colon else method[:1].upper() + method[1:]
+
+
+def _why(explanations: Node) -> list[Block]:
+    """The sentences of what differs materially: means and differences, what is published, then the rest to open."""
+    said = [e for e in explanations if e.raw["material"]]
+    means = [e for e in said if e.raw["kind"] == "explanation" and e.raw["quantity"] in ("mean", "contrast")]
+    published = [e for e in said if e.raw["kind"] == "publication"]
+    ahead = [e for e in said if e.raw["kind"] == "explanation" and e not in means]
+    otherwise = [e for e in said if e.raw["kind"] == "variation"]
+    blocks: list[Block] = []
+    if means:
+        blocks += [Paragraph((WHY,)), _sentences(means)]
+    if published:
+        blocks += [Paragraph(("How far the published result can be reproduced:",)), _sentences(published)]
+    blocks += [
+        Details((title,), (_sentences(them),)) for title, them in ((AHEAD, ahead), (OTHERWISE, otherwise)) if them
+    ]
+    return blocks
+
+
+def _sentences(explanations: list[Node]) -> Bullets:
+    return Bullets(tuple(e["sentence"].words() for e in explanations))
 
 
 def _notes(rows: list[Node]) -> list[Text]:
     said: dict[tuple[str, str, str], Text] = {}
     for row in rows:
-        if row.raw["note"] and row.raw["method"] not in ("Bayesian", "fixed effect"):
+        if row.raw["note"] and row.raw["method"] != "Bayesian":
             where, method = row.raw["stratum"] or "All studies", row.raw["method"]
             said.setdefault((where, method, row.raw["note"]), text(f"{where}, {method}: ", row["note"].words(), "."))
     return list(said.values())

@@ -16,11 +16,6 @@ MEANS = {
     "common": "all strata share one mean",
     "independent": "each stratum has a mean of its own, with no borrowing",
 }
-FREQUENTIST = (
-    "The frequentist answers are the inverse-variance fixed effect, and random effects by DerSimonian-Laird with a "
-    "Wald interval and by restricted maximum likelihood (REML) with Wald and Hartung-Knapp-Sidik-Jonkman (HKSJ) "
-    "intervals."
-)
 
 
 def build(report: Source) -> Section:
@@ -41,7 +36,7 @@ def paragraphs(report: Source) -> list[Text]:
         _priors(results),
         *([] if fitted else [(nothing,)]),
         _computation(results),
-        (FREQUENTIST,),
+        _frequentist(results),
         text("Analysis: metastrata ", results["metastrata"].words(), "."),
     ]
 
@@ -75,6 +70,11 @@ def _priors(results: Node) -> Text:
     several = len(results.raw["strata"]) > 1
     lines = [text(f"{k} ~ ", v.words()) for k, v in results["model"]["priors"].items() if several or k != "omega"]
     return text("Priors: ", joined(lines, "; "), ".")
+
+
+def _frequentist(results: Node) -> Text:
+    names = joined([name.words() for name in results["classical"]], "; ")
+    return text("Frequentist answers: ", names, ".")
 
 
 def _computation(results: Node) -> Text:
