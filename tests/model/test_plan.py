@@ -1,6 +1,7 @@
 """Reading a plan: each fault one message, in words, with its place and what may stand there."""
 
 import hashlib
+import re
 
 import pytest
 
@@ -308,3 +309,22 @@ def test_how_the_table_is_read(plan, refusal):
     assert "unknown key 'table.sepp'; did you mean 'sep'?" in refusal(PLAN + '[table]\nsepp = ";"\n')
     assert "choose from '.' and ','" in refusal(PLAN + '[table]\ndecimal = ";"\n')
     assert "did you mean 'table'?" in refusal(PLAN + '[tabel]\nsep = ";"\n')
+
+
+def test_frequentist_answers_by_name(plan):
+    assert plan().classical.methods == ["REML + HKSJ", "DL + Wald", "fixed effect"]
+    found = plan(PLAN + '[classical]\nmethods = ["revman 5", "PM+hksj", "RevMan 5"]\n')
+    assert found.classical.methods == ["RevMan 5", "PM + HKSJ"]
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('methods = ["RevMan 4"]', "unknown frequentist answer 'RevMan 4'.*did you mean 'RevMan 5'"),
+        ("methods = []", "classical.methods"),
+        ('method = ["RevMan 5"]', "unknown key 'classical.method'; did you mean 'methods'"),
+        ('methods = "RevMan 5"', "a list \\[...\\] is wanted"),
+    ],
+)
+def test_wrong_frequentist_answers(refusal, section, words):
+    assert re.search(words, refusal(f"{PLAN}[classical]\n{section}\n"))

@@ -27,6 +27,8 @@ heterogeneity = "independent"
 mu = "normal(0, 1)"
 tau = "half_normal(0.5)"
 omega = "half_normal(0.5)"
+[classical]
+methods = ["REML + HKSJ", "DL + Wald", "fixed effect", "RevMan 5"]
 [endpoints.sledai]
 label = "SLEDAI"
 better = "lower"

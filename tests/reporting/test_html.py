@@ -65,6 +65,10 @@ def test_every_picture_has_its_description(page: str) -> None:
         "baseline of other patients",
         "without B",
         "REML + HKSJ",
+        "RevMan 5",
+        "SMDs of two groups by its own formula",
+        "reproduced by none of",
+        "Trials minus Before/after",
     ],
 )
 def test_what_a_reader_must_find(page: str, words: str) -> None:
