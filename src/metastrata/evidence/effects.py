@@ -14,12 +14,12 @@ from metastrata.evidence.arms import Entry, choose_timepoints, share_controls
 from metastrata.evidence.compute import Derived, compute, factor_of, mixed_metrics, unit_faults
 from metastrata.evidence.covariances import among, indefinite
 from metastrata.evidence.derive import recipe
-from metastrata.evidence.effect_set import Better as Better
-from metastrata.evidence.effect_set import Effect as Effect
+from metastrata.evidence.effect import Better as Better
+from metastrata.evidence.effect import Effect as Effect
+from metastrata.evidence.effect import Excluded as Excluded
+from metastrata.evidence.effect import Source as Source
+from metastrata.evidence.effect import check_direction
 from metastrata.evidence.effect_set import Effects as Effects
-from metastrata.evidence.effect_set import Excluded as Excluded
-from metastrata.evidence.effect_set import Source as Source
-from metastrata.evidence.effect_set import check_direction
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import (
     INDEPENDENT,

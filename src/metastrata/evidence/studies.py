@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from metastrata.errors import Fault, InputError, TableError
 from metastrata.evidence.columns import COLUMNS, Cell, CellError, as_written, clean, read_cell
 from metastrata.evidence.headers import column_name, read_header
-from metastrata.evidence.tables import TableChoices, read_grid
+from metastrata.evidence.tables import TableChoices
+from metastrata.evidence.tables_open import read_grid
 
 if TYPE_CHECKING:
     import pandas as pd
