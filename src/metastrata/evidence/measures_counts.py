@@ -158,7 +158,7 @@ def smd_from_counts(
     --------
     >>> y, variance = smd_from_counts(14, 61, 15, 20)
     >>> round(float(y), 4), round(float(variance), 4)
-    (-1.2734, 0.1093)
+    (-1.2734, 0.1092)
     """
     y, variance = log_odds_ratio(events1, n1, events2, n2, add=add, to=to)
     factor = np.sqrt(3) / np.pi
