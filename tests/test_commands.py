@@ -134,12 +134,28 @@ def test_run_ends_with_status_1_when_a_fit_is_not_reliable(monkeypatch: pytest.M
     assert "NOT RELIABLE" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+def test_priors_shows_the_literature() -> None:
+    result = call("priors", "--measure", "SMD", "--outcome", "biomarker", "--comparison", "pharmacological vs placebo")
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    for part in ("rhodes2015(outcome='biomarker', comparison='pharmacological vs placebo')", "on='tau2'",
+                 "doi:10.1016/j.jclinepi.2014.08.012", "reading='sd'"):  # fmt: skip
+        assert part in words, words
+    overview = call("priors")
+    assert "turner2015" in overview.stdout
+    assert "not calibrated" in call("priors", "--parameter", "omega").stdout
+    wrong = call("priors", "--field", "Skn")
+    assert wrong.exit_code == 2
+    assert "did you mean 'Skin'?" in wrong.stderr
+
+
 def test_light_verbs_do_not_load_pymc() -> None:
     code = (
         "import sys; import metastrata; from metastrata.commands import app;"
         "from typer.testing import CliRunner;"
         "r = CliRunner().invoke(app, ['check', 'models/sle_msc.toml']); assert r.exit_code == 0, r.output;"
         "r = CliRunner().invoke(app, ['effects', 'data/efm.csv', '--measure', 'GEN']); assert r.exit_code == 0;"
+        "r = CliRunner().invoke(app, ['priors', '--measure', 'SMD']); assert r.exit_code == 0;"
         "heavy = {'pymc', 'nutpie', 'matplotlib', 'pandas', 'arviz_stats', 'scipy.stats'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -38,6 +38,8 @@ PUBLIC = {
     "uniform",
     "mixture",
     "truncated",
+    "PublishedPrior",
+    "published_priors",
     "empirical",
     "Model",
     "Plan",

@@ -34,6 +34,8 @@ from .model.priors import uniform as uniform
 from .model.priors import mixture as mixture
 from .model.priors import truncated as truncated
 from .model.priors import empirical as empirical
+from .model.published import PublishedPrior as PublishedPrior
+from .model.published import published_priors as published_priors
 from .model.model import Model as Model
 from .model.plan import Plan as Plan
 from .model.plan import read_plan as read_plan

@@ -244,6 +244,32 @@ def new(
         _stop(error)
 
 
+@app.command()
+def priors(
+    measure: Annotated[str | None, typer.Option(help="Effect measure: SMD, OR, RR, RD, HR, ...")] = None,
+    parameter: Annotated[str | None, typer.Option(help="mu, tau, omega, bias, r, beta.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Type of endpoint, such as biomarker.")] = None,
+    comparison: Annotated[str | None, typer.Option(help="Such as 'pharmacological vs placebo'.")] = None,
+    field: Annotated[str | None, typer.Option(help="Cochrane subfield, such as Skin.")] = None,
+    source: Annotated[str | None, typer.Option(help="Name or author, such as rhodes2015.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="One prior a row, however many.")] = False,
+) -> None:
+    """Show priors of the literature, by what they are for, with citation: use them in a plan by name."""
+    from rich.console import Console
+
+    from metastrata.model.published import published_priors
+    from metastrata.reporting.published_table import print_published
+
+    try:
+        found = published_priors(
+            parameter=parameter, measure=measure, outcome=outcome, comparison=comparison, field=field, source=source
+        )
+    except MetastrataError as error:
+        _stop(error)
+    wide = Console(width=None if sys.stdout.isatty() else 160)
+    print_published(found, wide, every=every)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metastrata.errors import PriorError
 from metastrata.model.families import FAMILIES, IMPROPER, SAMPLE, TABLE, Floats, Support
+from metastrata.model.formulas import FORMULAS, Formulas
 from metastrata.model.prior_checks import check
 
 On = Literal["", "tau", "tau2"]
@@ -118,27 +119,28 @@ class Prior:
         """The mass a truncated prior had between its bounds before; 1 if it is not truncated."""
         return _inside(self)
 
-    def _scipy(self) -> Any:
+    def _formulas(self) -> Formulas:
         if not self.proper:
             raise PriorError(f"{self} has no density: it is improper")
-        if self.family == TABLE:
-            from metastrata.model.quantile_table import quantile_table
-
-            return quantile_table(*self.parameters)
-        return FAMILIES[self.family].scipy(*self.parameters)
+        return FORMULAS[self.family]
 
     def _own_logpdf(self, x: Floats) -> Floats:
-        if not self.squared:
-            return np.asarray(self._scipy().logpdf(x))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log = self._scipy().logpdf(x**2) + np.log(2 * np.abs(x))
-        return np.asarray(np.where(x >= 0, log, -np.inf))
+        low, high = self.limits
+        inside = (x >= low) & (x <= high)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            at = np.where(inside, x, 1.0)
+            log = self._formulas().logpdf(at * at if self.squared else at, *self.parameters)
+            log = log + np.log(2 * at) if self.squared else log
+        return np.where(inside & ~np.isnan(log), log, -np.inf)  # at 0 itself a formula may be infinity less infinity
 
     def _own_cdf(self, x: Floats) -> Floats:
-        return np.asarray(self._scipy().cdf(np.maximum(x, 0) ** 2 if self.squared else x))
+        at = np.maximum(x, 0.0) if self.limits[0] >= 0 else x
+        with np.errstate(divide="ignore", over="ignore"):
+            return np.asarray(self._formulas().cdf(at * at if self.squared else at, *self.parameters))
 
     def _own_ppf(self, q: Floats) -> Floats:
-        x = np.asarray(self._scipy().ppf(q))
+        with np.errstate(divide="ignore", over="ignore"):
+            x = np.asarray(self._formulas().ppf(q, *self.parameters))
         return np.sqrt(x) if self.squared else x
 
     def logpdf(self, x: ArrayLike) -> Floats:
@@ -178,12 +180,8 @@ class Prior:
 
     def sample(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> Floats:
         """Draw `size` values with the generator `rng`."""
-        if self.bounds is not None:
+        if self.bounds is not None or len(self.parts) == 1:
             return self.ppf(rng.random(size))
-        if len(self.parts) == 1:
-            own = self.parts[0][1]
-            x = np.asarray(own._scipy().rvs(size=size, random_state=rng))
-            return np.sqrt(x) if own.squared else x
         which = rng.choice(len(self.parts), size=size, p=np.array([w for w, _ in self.parts]))
         draws = np.stack([component.sample(rng, size) for _, component in self.parts])
         return np.asarray(np.take_along_axis(draws, which[None], axis=0)[0])

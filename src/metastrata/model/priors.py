@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metastrata.errors import PriorError, unknown
+from metastrata.errors import PriorError, nearest, unknown
 from metastrata.model.distribution import On, Prior
 from metastrata.model.families import FAMILIES, IMPROPER, NAMES, SAMPLE, TABLE
 from metastrata.model.prior_checks import MIXTURE, MOST
@@ -209,7 +209,7 @@ def prior(text: str | Prior) -> Prior:
     Parameters
     ----------
     text : str
-        For example ``"half_normal(0.5)"`` or ``"normal(mean=0, sd=1)"``.
+        For example ``"half_normal(0.5)"``, ``"normal(mean=0, sd=1)"`` or a published prior by its name.
 
     Raises
     ------
@@ -272,7 +272,13 @@ def _call(name: str, positional: list[Any], named: dict[str, Any]) -> Prior:
         if positional or not set(named) <= {"on"}:
             raise PriorError(f"{name}() takes no numbers")
         return Prior(name, (), on=named.get("on", ""))
-    raise PriorError(unknown("prior", name, NAMES))
+    from metastrata.model import published
+
+    if name in published.names():
+        return published.resolve(name, positional, named)
+    near = nearest(name, (*NAMES, *published.names()))
+    raise PriorError(f"unknown prior '{name}': choose from {', '.join(NAMES)}, or a published one such as "
+                     f"rhodes2015 (see `metastrata priors`){near}")  # fmt: skip
 
 
 def _argument(node: ast.expr, text: str) -> Any:

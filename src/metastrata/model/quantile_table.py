@@ -76,10 +76,6 @@ class QuantileTable:
         with np.errstate(over="ignore"):
             return np.asarray(np.exp((low + high) / 2 + beyond / slope))
 
-    def rvs(self, size: Any, random_state: np.random.Generator) -> Floats:
-        """Random draws."""
-        return self.ppf(random_state.random(size))
-
 
 @lru_cache(maxsize=64)
 def quantile_table(*pairs: float) -> QuantileTable:
