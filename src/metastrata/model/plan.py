@@ -14,6 +14,9 @@ from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening import Acknowledgement
 from metastrata.model.model import Model, PriorSpec
 from metastrata.model.plan_faults import explain
+from metastrata.model.plan_figures import FigureChoices as FigureChoices
+from metastrata.model.plan_figures import Prisma as Prisma
+from metastrata.model.plan_figures import RiskOfBiasFile as RiskOfBiasFile
 from metastrata.model.plan_sections import Acknowledge as Acknowledge
 from metastrata.model.plan_sections import Alternative as Alternative
 from metastrata.model.plan_sections import ClassicalChoices as ClassicalChoices
@@ -36,6 +39,9 @@ class Plan(Frozen):
     notes: list[str] = Field(default_factory=list)
     seed: int = Field(default=1, ge=0)
     table_format: TableSection = Field(default=TableSection(), alias="table")
+    figures: FigureChoices = FigureChoices()
+    risk_of_bias: list[RiskOfBiasFile] = Field(default_factory=list)
+    prisma: Prisma | None = None
     effects: EffectChoices = EffectChoices()
     strata: dict[str, str]
     model: ModelChoices
@@ -126,7 +132,7 @@ class Plan(Frozen):
         }
         return Options(choices.measure, choices.r, choices.change_scores, units, choices.variance,
                        choices.before_after, choices.timepoint, choices.shared_control,
-                       choices.zero_cells, choices.on_missing, choices.counts)  # fmt: skip
+                       choices.zero_cells)  # fmt: skip
 
     @property
     def acknowledgements(self) -> tuple[Acknowledgement, ...]:

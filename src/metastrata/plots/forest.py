@@ -2,274 +2,255 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from textwrap import fill
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metastrata.errors import InputError, unknown
 from metastrata.inference.fit import Fit
-from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, STRATA, interval, new_figure, style
-from metastrata.plots.tables import ForestRow, ForestTable, Interval, forest_table
+from metastrata.plots.bias_marks import draw_judgement
+from metastrata.plots.fonts import text_width
+from metastrata.plots.forest_layout import (
+    DISC,
+    GAP,
+    INDENT,
+    NOTE,
+    STYLES,
+    ForestStyle,
+    Layout,
+    arrange,
+    bold,
+    fits_beside,
+)
+from metastrata.plots.forest_marks import draw_marks
+from metastrata.plots.forest_rows import ROWS_PER_PAGE, ForestRow, ForestTable, axis_limits
+from metastrata.plots.forest_words import forest_alt
+from metastrata.plots.saving import describe
+from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, MINUS, inches, new_figure, page, style
+from metastrata.plots.tables import forest_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW = 0.33  # inches
-GAP = 0.16  # inches between columns
-PLOT_WIDTH = 3.6
-MEASURE_NAMES = {"SMD": "SMD", "MD": "MD", "OR": "log OR", "RR": "log RR", "RD": "RD", "GEN": "Effect"}
+RATIOS = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A text column: its heading, its text for a row, and whether it is set to the right."""
-
-    heading: str
-    text: Callable[[ForestRow], str]
-    right: bool = False
-
-
-def plot_forest(fit: Fit, **choices: Any) -> Figure:
-    """Draw the forest plot of a fit.
+def plot_forest(fit: Fit, *, style: str = "default", **choices: Any) -> Figure:
+    """Draw the forest plot of a fit on one page, however long.
 
     Parameters
     ----------
     fit : Fit
+    style : {"default", "revman", "compact"}
+        The default shows posterior densities; "revman" has the layout of the Cochrane software; "compact" is for many
+        studies.
     **choices
-        As for `forest_table`: title, labels, overall, references, mid.
+        As for `forest_table`: title, labels, overall, references, mid, columns, excluded, frequentist, risk_of_bias,
+        favours, ratio, limits.
 
     Returns
     -------
     matplotlib Figure
+        Write it with ``ms.plots.save(figure, "forest", ["svg", "png", "pdf"])``.
+
+    Raises
+    ------
+    InputError
+        If a choice is unknown.
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> effects = ms.Effects.from_estimates([-0.4, -0.7, -0.2], [0.2, 0.3, 0.2], better="lower")
+    >>> model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
+    >>> figure = ms.plot_forest(ms.fit(model, effects, engine="exact", draws=500), style="compact")
     """
-    return draw_forest(forest_table(fit, **choices))
+    return draw_forest(forest_table(fit, **choices), style)
 
 
-def draw_forest(table: ForestTable) -> Figure:
+def plot_forest_pages(fit: Fit, *, style: str = "default", rows: int = ROWS_PER_PAGE, **choices: Any) -> list[Figure]:
+    """Draw the forest plot of a fit on as many pages as it needs, all with one axis.
+
+    Parameters
+    ----------
+    fit : Fit
+    style, **choices
+        As for `plot_forest`.
+    rows : int
+        Rows of a page at most.
+
+    Returns
+    -------
+    list of matplotlib Figure
+        Write them into one PDF with ``ms.plots.save_pages(figures, "forest.pdf")``.
+    """
+    return [draw_forest(part, style) for part in forest_table(fit, **choices).pages(rows)]
+
+
+def draw_forest(table: ForestTable, look: str = "default") -> Figure:
     """Draw a forest plot from its numbers."""
-    with style():
-        left, right = _columns(table)
-        widths = [_width(column, table) for column in (*left, *right)]
-        longest = max(measure(left[0].text(row), _bold(row)) for row in table.rows) + 0.14
-        widths[0] += max(0.0, longest - sum(w + GAP for w in widths[: len(left)]))
-        head, foot = 0.95, 1.45
-        height = head + foot + ROW * len(table.rows)
-        width = sum(widths) + GAP * (len(widths) + 3) + PLOT_WIDTH
-        figure = new_figure(width, height)
-        canvas = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        canvas.set(xlim=(0, width), ylim=(0, height))
-        canvas.axis("off")
-        plot_left = GAP + sum(w + GAP for w in widths[: len(left)])
-        axes = figure.add_axes((plot_left / width, foot / height, PLOT_WIDTH / width, ROW * len(table.rows) / height))
-        heights = [len(table.rows) - i - 0.5 for i in range(len(table.rows))]
-        _draw_axis(axes, table)
-        _draw_rows(axes, table, heights)
-        _write_columns(canvas, table, left, right, widths, plot_left, foot, heights)
-        _write_margins(canvas, table, width, height, plot_left, foot)
-        return figure
+    if look not in STYLES:
+        raise InputError(unknown("style of a forest plot", look, STYLES))
+    shape = STYLES[look]
+    with style(_texts(table)):
+        plan = arrange(table, shape)
+        figure = new_figure(plan.width, plan.height)
+        canvas = page(figure)
+        axes = inches(figure, plan.plot_left, plan.foot, shape.plot, plan.body)
+        _draw_axis(axes, table, plan)
+        draw_marks(axes, table.rows, plan.centres, shape)
+        _write_headings(canvas, plan, shape)
+        for i, row in enumerate(table.rows):
+            _write_row(canvas, row, i, plan, shape)
+        _write_bias(canvas, table, plan, shape)
+        _write_margins(canvas, table, plan, shape)
+    return describe(figure, f"Forest plot: {table.title}", forest_alt(table))
 
 
-def _columns(table: ForestTable) -> tuple[list[Column], list[Column]]:
-    name = MEASURE_NAMES.get(table.measure, "Effect")
-    left = [Column("Study", lambda row: row.label if row.kind == "stratum" else f"   {row.label}")]
-    if any(row.size for row in table.rows):
-        left.append(Column("n", lambda row: row.size))
-    if any(row.data for row in table.rows):
-        left.append(Column("Reported", lambda row: row.data))
-    right = [Column(f"{name} [95 % CI]", lambda row: _text(row.observed), right=True)]
-    if any(row.posterior for row in table.rows):
-        right.append(Column("Posterior [95 % CrI]", lambda row: _text(row.posterior), right=True))
-        right.append(Column("Weight", _weight, right=True))
-    return left, right
+def _texts(table: ForestTable) -> list[str]:
+    """Everything that is written: fonts must hold it."""
+    cells = [text for row in table.rows for text in (row.label, row.detail, row.note, *row.cells.values())]
+    return [table.title, table.footer, *table.favours, *(heading for _, heading in table.columns), *cells]
 
 
-def _text(values: Interval | None) -> str:
-    return interval(*values) if values else ""
-
-
-def _weight(row: ForestRow) -> str:
-    return f"{row.weight:.0f} %" if np.isfinite(row.weight) else row.note
-
-
-def _bold(row: ForestRow) -> bool:
-    return row.kind in ("stratum", "mean", "overall")
-
-
-def measure(text: str, bold: bool) -> float:
-    """Width of a text in inches at the figure's font size."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    if not text.strip():
-        return 0.0
-    properties = FontProperties(weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=9, prop=properties).get_extents().width) / 72
-
-
-def _width(column: Column, table: ForestTable) -> float:
-    """Width of a column in inches, from its widest text."""
-    # Headings, contrasts and results to compare with have no cells at their right: their names may run over.
-    over = ("stratum", "contrast", "reference") if column.heading == "Study" else ("stratum",)
-    texts = [(column.text(row), _bold(row)) for row in table.rows if row.kind not in over]
-    indent = 0.14 if column.heading == "Study" else 0.04
-    return max(measure(column.heading, True), *(measure(text, bold) for text, bold in texts), 0.3) + indent
-
-
-def _limits(table: ForestTable) -> tuple[float, float]:
-    """Axis limits: whatever is posterior or an estimate is shown whole; wide observed intervals get arrows."""
-    values = [0.0]
-    for row in table.rows:
-        if row.observed:
-            values.append(row.observed[0])
-        if row.posterior and row.kind != "prediction":
-            values += row.posterior
-        if row.kind == "reference" and row.observed:
-            values += row.observed
-    low, high = min(values), max(values)
-    span = max(high - low, 1e-9)
-    observed = [row.observed for row in table.rows if row.observed]
-    predicted = [row.posterior for row in table.rows if row.kind == "prediction" and row.posterior]
-    # Intervals may stretch the axis by up to half its span at each side before they are cut.
-    wide = [*observed, *predicted]
-    low = min([low, *(max(w[1], low - 0.5 * span) for w in wide)])
-    high = max([high, *(min(w[2], high + 0.5 * span) for w in wide)])
-    margin = 0.04 * (high - low)
-    return low - margin, high + margin
-
-
-def _draw_axis(axes: Axes, table: ForestTable) -> None:
-    axes.set(xlim=_limits(table), ylim=(0, len(table.rows)), yticks=[])
+def _draw_axis(axes: Axes, table: ForestTable, plan: Layout) -> None:
+    axes.set(xlim=table.limits or axis_limits(table.rows), ylim=(0, plan.body), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.patch.set_alpha(0)
-    axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    lines: list[tuple[float, str, Any]] = [(0.0, INK, "-")]
     if table.mid is not None and table.better is not None:
-        place = -table.mid if table.better == "lower" else table.mid
-        axes.axvline(place, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    axes.tick_params(axis="x", labelsize=8.5)
-    axes.locator_params(axis="x", nbins=7, min_n_ticks=4)
+        lines.append((-table.mid if table.better == "lower" else table.mid, FAINT, (0, (4, 3))))
+    for low, high in _spans(table.rows, plan):
+        for place, tint, dashes in lines:
+            axes.plot([place, place], [low, high], color=tint, linewidth=0.8, linestyle=dashes, zorder=1)
+    for row, y, height in zip(table.rows[1:], plan.centres[1:], plan.heights[1:], strict=True):
+        if row.kind == "stratum":
+            axes.axhline(y + height / 2, color=GUIDE, linewidth=0.6)
+    if table.ratio:
+        places = _ratio_ticks(*axes.get_xlim())
+        axes.set_xticks(np.log(places), [f"{p:g}" for p in places])
+    else:
+        axes.locator_params(axis="x", nbins=6, min_n_ticks=4)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", MINUS))
 
 
-def _draw_rows(axes: Axes, table: ForestTable, heights: Sequence[float]) -> None:
-    strata = list(dict.fromkeys(row.stratum for row in table.rows if row.stratum))
-    for row, y in zip(table.rows, heights, strict=True):
-        colour = STRATA[strata.index(row.stratum) % len(STRATA)] if row.stratum else INK
-        if row.kind == "study":
-            _draw_study(axes, row, y, colour)
-        elif row.kind in ("mean", "overall") and row.posterior:
-            _draw_density(axes, row, y - 0.16, colour, 0.72)
-            _draw_diamond(axes, row.posterior, y - 0.16, colour, filled=True)
-        elif row.kind == "contrast" and row.posterior:
-            _draw_density(axes, row, y - 0.16, FAINT, 0.6)
-            _draw_diamond(axes, row.posterior, y - 0.16, FAINT, filled=False)
-        elif row.kind == "prediction" and row.posterior:
-            _draw_line(axes, row.posterior, y, colour, 4.0, alpha=0.45)
-        elif row.kind == "reference" and row.observed:
-            _draw_diamond(axes, row.observed, y, INK, filled=False)
-        if row.kind == "stratum" and y < len(table.rows) - 1:
-            axes.axhline(y + 0.5, color=GUIDE, linewidth=0.6, clip_on=False)
+def _spans(rows: Sequence[ForestRow], plan: Layout) -> list[tuple[float, float]]:
+    """Stretches of the axis without excluded studies: their reasons are written across it."""
+    spans: list[tuple[float, float]] = []
+    for row, y, height in zip(rows, plan.centres, plan.heights, strict=True):
+        low, high = y - height / 2, y + height / 2
+        if row.kind == "excluded":
+            continue
+        if spans and abs(spans[-1][0] - high) < 1e-9:
+            spans[-1] = (low, spans[-1][1])
+        else:
+            spans.append((low, high))
+    return spans
 
 
-def _draw_study(axes: Axes, row: ForestRow, y: float, colour: str) -> None:
-    """Observed above (square and line), posterior below (density, open circle and line)."""
-    if row.posterior:
-        _draw_density(axes, row, y - 0.3, colour, 0.62)
-        _draw_line(axes, row.posterior, y - 0.3, colour, 1.4)
-        axes.plot(row.posterior[0], y - 0.3, "o", color=colour, markerfacecolor="white", markersize=4, zorder=4)
-    if row.observed:
-        level = y + 0.1 if row.posterior else y
-        size = 3.0 + 5.0 * np.sqrt(row.weight / 100) if np.isfinite(row.weight) else 6.0
-        _draw_line(axes, row.observed, level, INK, 0.9)
-        low, high = axes.get_xlim()
-        if low <= row.observed[0] <= high:
-            axes.plot(row.observed[0], level, "s", color=INK, markersize=float(size), zorder=5)
+def _ratio_ticks(low: float, high: float) -> list[float]:
+    """Ratios to write on a logarithmic axis."""
+    inside = [r for r in RATIOS if low <= np.log(r) <= high]
+    if len(inside) < 3:
+        from matplotlib.ticker import MaxNLocator
 
-
-def _draw_density(axes: Axes, row: ForestRow, base: float, colour: str, scale: float) -> None:
-    if row.density:
-        x, height = row.density
-        axes.fill_between(x, base, base + scale * height, color=colour, alpha=0.22, linewidth=0, zorder=2)
-
-
-def _draw_line(axes: Axes, values: Interval, y: float, colour: str, width: float, alpha: float = 1.0) -> None:
-    """An interval as a line; cut at the axis limits with an arrow."""
-    low, high = axes.get_xlim()
-    a, b = max(values[1], low), min(values[2], high)
-    axes.plot([a, b], [y, y], color=colour, linewidth=width, alpha=alpha, solid_capstyle="butt", zorder=3)
-    for cut, place, marker in ((values[1] < low, low, "<"), (values[2] > high, high, ">")):
-        if cut:
-            axes.plot(place, y, marker, color=colour, markersize=5, clip_on=False, zorder=4)
-
-
-def _draw_diamond(axes: Axes, values: Interval, y: float, colour: str, *, filled: bool) -> None:
-    centre, low, high = values
-    axes.fill(
-        [low, centre, high, centre],
-        [y, y + 0.17, y, y - 0.17],
-        facecolor=colour if filled else "white",
-        edgecolor=colour,
-        linewidth=1.0,
-        zorder=4,
+        ends = np.exp(np.clip([low, high], -20, 20))
+        return [float(v) for v in MaxNLocator(5).tick_values(*ends) if ends[0] <= v <= ends[1] and v > 0]
+    decades = [r for r in inside if np.isclose(np.log10(r), np.round(np.log10(r)))]
+    chosen = (
+        inside if len(inside) <= 7 else decades if len(decades) > 2 else [r for r in inside if f"{r:.0e}"[0] != "2"]
     )
+    return chosen if len(chosen) <= 8 else [r for r in chosen if round(np.log10(r)) % 2 == 0]
 
 
-def _write_columns(
-    canvas: Axes,
-    table: ForestTable,
-    left: Sequence[Column],
-    right: Sequence[Column],
-    widths: Sequence[float],
-    plot_left: float,
-    foot: float,
-    heights: Sequence[float],
-) -> None:
-    top = foot + ROW * len(table.rows)
-    places, x = [], GAP
-    for i, width in enumerate(widths):
-        if i == len(left):
-            x = plot_left + PLOT_WIDTH + 2 * GAP
-        places.append(x)
-        x += width + GAP
-    for column, place, width in zip((*left, *right), places, widths, strict=True):
-        at, align = (place + width, "right") if column.right else (place, "left")
-        canvas.text(at, top + 0.12, column.heading, weight="bold", ha=align, va="bottom")
-        for row, y in zip(table.rows, heights, strict=True):
-            text = column.text(row)
-            if text.strip():
-                weight = "bold" if _bold(row) else "normal"
-                colour = FAINT if row.kind in ("prediction", "contrast", "reference") else INK
-                canvas.text(at, foot + ROW * y, text, ha=align, va="center", weight=weight, color=colour)
-    canvas.plot([GAP, places[-1] + widths[-1]], [top + 0.06] * 2, color=INK, linewidth=0.8)
+def _write_headings(canvas: Axes, plan: Layout, look: ForestStyle) -> None:
+    top = plan.foot + plan.body
+    for column in plan.columns:
+        at, align = (column.left + column.width, "right") if column.right else (column.left, "left")
+        for i, text in enumerate(reversed(column.heading.split(": "))):
+            level = top + 0.12 + 1.2 * i * look.size / 72
+            canvas.text(at, level, text, weight="bold", ha=align, va="baseline", fontsize=look.size)
+    canvas.plot([GAP, plan.width - GAP], [top + 0.05] * 2, color=INK, linewidth=0.8)
 
 
-def _write_margins(
-    canvas: Axes, table: ForestTable, width: float, height: float, plot_left: float, foot: float
-) -> None:
-    canvas.text(GAP, height - 0.22, table.title, weight="bold", fontsize=12, va="center")
-    centre = plot_left + PLOT_WIDTH / 2
+def _write_row(canvas: Axes, row: ForestRow, i: int, plan: Layout, look: ForestStyle) -> None:
+    """One row's label, what stands after it, and its columns."""
+    y, faint = plan.foot + plan.centres[i], row.kind in ("prediction", "contrast", "reference", "excluded")
+    font: dict[str, Any] = {
+        "fontsize": look.size, "weight": "bold" if bold(row) else "normal", "color": FAINT if faint else INK,
+    }  # fmt: skip
+    indent = 0.0 if row.kind == "stratum" else INDENT
+    lines, detail = list(plan.labels[i]), plan.details[i]
+    room = plan.detail_left - 2 * GAP if row.kind == "excluded" else _room(plan, look)
+    small: dict[str, Any] = {"fontsize": NOTE, "color": FAINT}
+    below = bool(detail) and row.kind != "excluded" and not fits_beside(row, lines, room, look)
+    size, whole = look.size, len(lines) + below
+    for j, line in enumerate(lines):
+        canvas.text(GAP + indent, _line(y, j, whole, size), line, **font)
+    if row.kind == "excluded":
+        for j, line in enumerate(detail):
+            canvas.text(plan.detail_left, _line(y, j, len(detail), NOTE), line, style="italic", **small)
+    elif below:
+        canvas.text(GAP + indent, _line(y, whole - 1, whole, size), detail[0], **small)
+    elif detail:
+        beside = GAP + indent + text_width(lines[-1], size, bold=bold(row)) + 0.15
+        canvas.text(beside, _line(y, whole - 1, whole, size), detail[0], **small)
+    for column in plan.columns[1:]:
+        if text := column.text(row):
+            at, align = (column.left + column.width, "right") if column.right else (column.left, "left")
+            canvas.text(at, _line(y, 0, 1, size), text, ha=align, **font)
+
+
+def _line(y: float, i: int, lines: int, size: float) -> float:
+    """Baseline of a line of text, so many lines centred at `y`."""
+    step = 1.25 * size / 72
+    return y + step * (lines - 1) / 2 - step * i - 0.36 * size / 72
+
+
+def _room(plan: Layout, look: ForestStyle) -> float:
+    """Width for labels that run over the columns beside them."""
+    if not look.estimates_left:
+        return plan.plot_left - 2 * GAP
+    numbers = [column.left for column in plan.columns if column.heading == "Weight" or "[95 % CI]" in column.heading]
+    return min(numbers) - 2 * GAP
+
+
+def _write_bias(canvas: Axes, table: ForestTable, plan: Layout, look: ForestStyle) -> None:
+    """Risk of bias: a disc for each domain and the overall judgement."""
+    if not plan.domains:
+        return
+    top = plan.foot + plan.body
+    last = any(row.judgements and row.judgements[-1] for row in table.rows)
+    most = max(len(names) for names in table.domains.values())
+    for i in range(most + last):
+        place = plan.bias_left + (i + 0.5) * DISC
+        label = f"D{i + 1}" if i < most else "O"
+        canvas.text(place, top + 0.1, label, ha="center", va="bottom", fontsize=7.5, weight="bold")
+    size = min(10.5, 0.62 * look.row * 72)
+    for row, y in zip(table.rows, plan.centres, strict=True):
+        for i, judgement in enumerate(row.judgements):
+            column = most if i == len(row.judgements) - 1 else i
+            draw_judgement(canvas, plan.bias_left + (column + 0.5) * DISC, plan.foot + y, judgement, size)
+
+
+def _write_margins(canvas: Axes, table: ForestTable, plan: Layout, look: ForestStyle) -> None:
+    """Title, direction labels, watermark, key and footer."""
+    canvas.text(GAP, plan.height - 0.12, "\n".join(plan.title), weight="bold", fontsize=12, va="top", linespacing=1.15)
+    if table.page:
+        canvas.text(plan.width - GAP, plan.height - 0.14, table.page, fontsize=8, color=FAINT, ha="right", va="top")
     if table.better:
-        good, bad = "favours treatment", "against treatment"
-        sides = (good, bad) if table.better == "lower" else (bad, good)
-        axis = _limits(table)
-        zero = plot_left + PLOT_WIDTH * (0 - axis[0]) / (axis[1] - axis[0])
-        zero = min(max(zero, plot_left + 0.2), plot_left + PLOT_WIDTH - 0.2)
-        canvas.text(zero - 0.08, foot - 0.42, f"\u2190 {sides[0]}", ha="right", va="center", fontsize=8.5)
-        canvas.text(zero + 0.08, foot - 0.42, f"{sides[1]} \u2192", ha="left", va="center", fontsize=8.5)
+        sides = table.favours if table.better == "lower" else table.favours[::-1]
+        low, high = table.limits or axis_limits(table.rows)
+        zero = plan.plot_left + look.plot * (0 - low) / (high - low)
+        zero = min(max(zero, plan.plot_left + 0.2), plan.plot_left + look.plot - 0.2)
+        level = plan.foot - 0.36
+        canvas.text(zero - 0.08, level, f"\u2190 {sides[0]}", ha="right", va="center", fontsize=8.5)
+        canvas.text(zero + 0.08, level, f"{sides[1]} \u2192", ha="left", va="center", fontsize=8.5)
     if table.status not in ("reliable", "single_study"):
         canvas.text(
-            centre, height / 2, "NOT RELIABLE", color=ALARM, alpha=0.35, fontsize=34, rotation=25,
-            ha="center", va="center", weight="bold", zorder=10,
+            plan.plot_left + look.plot / 2, plan.height / 2, "NOT RELIABLE", color=ALARM, alpha=0.35, fontsize=34,
+            rotation=25, ha="center", va="center", weight="bold", zorder=10,
         )  # fmt: skip
-    key = (
-        "Square: observed, 95 % CI. Open circle and density: posterior, 95 % credible interval (CrI). Filled diamond: "
-        "mean. Band: a new study. Open diamond: contrast, or a result to compare with. Weight: within the stratum."
-        if any(row.posterior for row in table.rows)
-        else "Square: observed, 95 % CI."
-    )
-    line = int(width * 16)
-    if table.mid is not None and table.better is not None:
-        key += f" Dashed line: minimal important difference ({table.mid:g})."
-    text = f"{fill(key, line)}\n{fill(table.footer, line)}"
-    canvas.text(GAP, foot - 0.62, text, fontsize=7.5, color=FAINT, va="top", linespacing=1.35)
+    canvas.text(GAP, plan.foot - 0.52, "\n".join(plan.notes), fontsize=NOTE, color=FAINT, va="top", linespacing=1.2)

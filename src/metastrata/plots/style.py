@@ -1,43 +1,60 @@
-"""Colours, fonts and saving: what all figures share."""
+"""Colours, fonts and numbers: what all figures share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metastrata.plots.fonts import families
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by readers with colour-blindness; black is kept for the overall mean.
 STRATA = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, GUIDE, ALARM = "#222222", "#6b6b6b", "#c9c9c9", "#b3261e"
+MINUS = "\u2212"
 SETTINGS: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "sans-serif"],
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": FAINT,
     "text.color": INK,
+    "text.hinting": "none",  # so that a text is as wide at every resolution
+    "text.parse_math": False,  # a study called "$1 per day" is not mathematics
     "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
     "xtick.color": INK,
     "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
     "svg.hashsalt": "metastrata",
+    "pdf.fonttype": 42,
     "figure.dpi": 100,
 }
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Draw with the project's settings, and only within this block."""
-    import logging
+def style(texts: Iterable[str] = ()) -> Iterator[None]:
+    """Draw with the project's settings, and only within this block.
 
+    Parameters
+    ----------
+    texts : iterable of str
+        Names and titles that the figure shows: fonts are chosen to hold them.
+    """
     import matplotlib as mpl
 
-    # A font that is not installed is passed over; matplotlib would log a line for each glyph.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context({**SETTINGS, "font.family": families(texts)}):
         yield
 
 
@@ -51,23 +68,48 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as SVG and PNG (200 dots per inch)."""
-    paths = [stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")]
-    with style():
-        figure.savefig(paths[0], metadata={"Date": None}, facecolor="white")
-        figure.savefig(paths[1], dpi=200, metadata={"Software": None}, facecolor="white")
-    return paths
+def inches(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes placed in inches from the lower left corner of the figure."""
+    w, h = figure.get_size_inches()
+    return figure.add_axes((left / w, bottom / h, width / w, height / h))
+
+
+def page(figure: Figure) -> Axes:
+    """Axes without a frame over the whole figure, in inches: for texts and rules."""
+    w, h = figure.get_size_inches()
+    canvas = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    canvas.set(xlim=(0, w), ylim=(0, h))
+    canvas.axis("off")
+    return canvas
+
+
+def colour(index: int) -> str:
+    """Colour of the stratum at this position."""
+    return STRATA[index % len(STRATA)]
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number with a true minus sign, and never "-0.00"."""
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\u2212")
+    """A number with a true minus sign, and never "-0.00"; very large and very small ones in powers of ten."""
+    if math.isnan(value):
+        return ""
+    if abs(value) >= 1e7 or digits > 6:
+        text = f"{value:.3g}"
+    else:
+        text = f"{value:.{digits}f}"
+        if float(text) == 0:
+            text = text.lstrip("-")
+    return text.replace("-", MINUS)
 
 
-def interval(estimate: float, lower: float, upper: float) -> str:
+def interval(estimate: float, lower: float, upper: float, digits: int = 2) -> str:
     """Estimate and interval: ``-1.76 [-2.00, -1.51]``."""
-    return f"{number(estimate)} [{number(lower)}, {number(upper)}]"
+    return f"{number(estimate, digits)} [{number(lower, digits)}, {number(upper, digits)}]"
+
+
+def digits_for(widths: Sequence[float]) -> int:
+    """Decimals that show intervals of these widths: two, unless they are far from 1."""
+    usable = sorted(w for w in widths if 0 < w < math.inf)
+    if not usable:
+        return 2
+    se = usable[len(usable) // 2] / 4
+    return 2 if 0.008 <= se < 20 else 0 if se >= 20 else min(1 - math.floor(math.log10(se)), 9)

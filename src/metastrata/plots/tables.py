@@ -3,94 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
+from typing import Literal
 
 from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError
-from metastrata.evidence.columns import Cell
-from metastrata.evidence.effects import Effect, Effects
+from metastrata.evidence.effects import Effects
+from metastrata.evidence.measures import MEASURES
+from metastrata.evidence.risk_of_bias import RiskOfBias
 from metastrata.inference.fit import Fit
 from metastrata.inference.gaussian import posterior_weights
+from metastrata.plots.bias_marks import legend
+from metastrata.plots.forest_build import (
+    DAGGER,
+    ForestChoices,
+    Frequentist,
+    Reference,
+    density,
+    excluded_elsewhere,
+    excluded_rows,
+    frequentist_row,
+    reference_rows,
+    study_row,
+)
+from metastrata.plots.forest_rows import ForestRow as ForestRow
+from metastrata.plots.forest_rows import ForestTable as ForestTable
+from metastrata.plots.forest_rows import Interval as Interval
+from metastrata.plots.study_columns import column_texts
+from metastrata.plots.style import interval
+from metastrata.plots.wording import equals, p_benefit, priors_line, short
+from metastrata.plots.wording import probability as probability
+from metastrata.plots.wording import verdict as verdict
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Kind = Literal["stratum", "study", "mean", "prediction", "contrast", "overall", "reference"]
-Interval = tuple[float, float, float]  # estimate, lower, upper
-GRID = 256
-
-
-@dataclass(frozen=True)
-class ForestRow:
-    """One row of a forest plot.
-
-    Attributes
-    ----------
-    kind : str
-        What the row is: a heading, a study, a stratum's mean, its prediction, a contrast, the overall mean, or a
-        result to compare with.
-    label, size, data : str
-        First columns: name; patients; what the study reports.
-    observed : (estimate, lower, upper) or None
-        The study's own estimate and 95 % confidence interval.
-    posterior : (mean, lower, upper) or None
-        Posterior mean and 95 % credible interval.
-    density : (x, height) or None
-        Posterior density, its peak scaled to 1.
-    weight : float
-        Weight in the stratum's mean, per cent; NaN where it has no meaning.
-    note : str
-        What stands at the right of a row that has no weight.
-    """
-
-    kind: Kind
-    label: str
-    size: str = ""
-    data: str = ""
-    observed: Interval | None = None
-    posterior: Interval | None = None
-    density: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
-    weight: float = float("nan")
-    note: str = ""
-    stratum: str = ""
-
-
-@dataclass(frozen=True)
-class ForestTable:
-    """The rows of a forest plot and what its axis says."""
-
-    rows: tuple[ForestRow, ...]
-    title: str
-    measure: str
-    better: str | None
-    status: str
-    footer: str
-    mid: float | None = None
-
-    def to_frame(self) -> pd.DataFrame:
-        """The numbers drawn, as a frame."""
-        import pandas as pd
-
-        def split(prefix: str, interval: Interval | None) -> dict[str, float]:
-            values = interval or (float("nan"),) * 3
-            return dict(zip((prefix, f"{prefix}_lower", f"{prefix}_upper"), values, strict=True))
-
-        return pd.DataFrame(
-            [
-                {
-                    **{name: getattr(row, name) for name in ("kind", "stratum", "label", "size", "data")},
-                    **split("observed", row.observed),
-                    **split("posterior", row.posterior),
-                    "weight": row.weight,
-                    "note": row.note,
-                }
-                for row in self.rows
-            ]
-        )
+HEADING = "For comparison: all studies pooled, designs ignored"
 
 
 def forest_table(
@@ -99,8 +44,15 @@ def forest_table(
     title: str = "",
     labels: Mapping[str, str] | None = None,
     overall: bool = False,
-    references: Sequence[tuple[str, float, float, float]] = (),
+    references: Sequence[Reference] = (),
     mid: float | None = None,
+    columns: Sequence[str] = ("n", "data"),
+    excluded: bool = True,
+    frequentist: Frequentist = "none",
+    risk_of_bias: Sequence[RiskOfBias] = (),
+    favours: tuple[str, str] | None = None,
+    ratio: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> ForestTable:
     """Build the numbers of a forest plot.
 
@@ -115,96 +67,70 @@ def forest_table(
         Whether to show the mean over designs. Off by default: the Cochrane Handbook advises against mixing
         randomised and non-randomised evidence in one number.
     references : sequence of (label, estimate, lower, upper)
-        Other answers to set below: frequentist, published.
+        Other answers to set below, such as a published one.
     mid : float, optional
-        Minimal important difference, > 0; drawn on the side of benefit.
+        Minimal important difference, > 0, in the unit of the effect; drawn on the side of benefit, with the
+        probability of a benefit beyond it.
+    columns : sequence of str
+        Beside the study's name: "n", "data" (means and SDs, or events), "year", "timepoint", or any column of the
+        study table. Columns with nothing in them are left out.
+    excluded : bool
+        Whether rows left out of the analysis are shown in grey, with the reason.
+    frequentist : {"none", "overall", "strata"}
+        Rows with REML and HKSJ: of all studies, or of each stratum too.
+    risk_of_bias : sequence of RiskOfBias
+        Judgements, of one tool or of one for each design.
+    favours : (str, str), optional
+        Names for the labels below the axis: the treatment, and what it is compared with.
+    ratio : bool
+        Whether odds ratios and the like are written as ratios, on a logarithmic axis; else as logarithms.
+    limits : (lower, upper), optional
+        Of the axis (logarithms of ratios), to set several plots on one scale; what lies beyond gets an arrow.
 
     Returns
     -------
     ForestTable
+
+    Raises
+    ------
+    InputError
+        If a choice is unknown.
+
+    Notes
+    -----
+    Weights are posterior means of each study's share of the precision in its stratum (Roever and Friede 2020, Stat
+    Methods Med Res 29:1586).
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> effects = ms.Effects.from_estimates([-0.4, -0.7, -0.2], [0.2, 0.3, 0.2], better="lower")
+    >>> model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
+    >>> table = ms.forest_table(ms.fit(model, effects, engine="exact", draws=500))
+    >>> [row.kind for row in table.rows]
+    ['stratum', 'study', 'study', 'study', 'mean', 'prediction']
     """
-    names, posterior = labels or {}, fit.posterior
-    table = summary(fit).set_index(["quantity", "stratum", "study"])
-    weights = posterior_weights(fit.design, posterior["tau"].values)
-
-    def interval(*key: str) -> Interval:
-        row = table.loc[key]
-        return float(row["mean"]), float(row["eti95_lower"]), float(row["eti95_upper"])
-
-    rows: list[ForestRow] = []
-    items = list(fit.effects.items)
-    for s, stratum in enumerate(fit.design.strata):
-        own = [i for i, item in enumerate(items) if item.stratum == stratum]
-        rows.append(ForestRow("stratum", f"{names.get(stratum, stratum)} (k = {len(own)})", stratum=stratum))
-        for i in own:
-            rows.append(_study_row(fit, i, interval("theta", stratum, items[i].study), float(weights[i])))
-        one = len(fit.design.strata) == 1
-        rows.append(
-            ForestRow(
-                "mean",
-                "Mean",
-                posterior=interval("mu_stratum", stratum, ""),
-                density=density(posterior["mu_stratum"].values[..., s]),
-                note=_benefit(fit, "mu_stratum", stratum),
-                stratum=stratum,
-            )
-        )
-        rows.append(
-            ForestRow(
-                "prediction",
-                "New study of this design" if not one else "New study",
-                posterior=interval("theta_new", stratum, ""),
-                note=_tau_note(table.loc[("tau", stratum, "")]),
-                stratum=stratum,
-            )
-        )
-    rows += _closing_rows(fit, interval, names, overall, references)
-    text = title or fit.endpoint
-    return ForestTable(tuple(rows), text, fit.effects.measure, fit.effects.direction, fit.status, _footer(fit), mid)
-
-
-def _closing_rows(
-    fit: Fit,
-    interval: object,
-    names: Mapping[str, str],
-    overall: bool,
-    references: Sequence[tuple[str, float, float, float]],
-) -> list[ForestRow]:
-    rows: list[ForestRow] = []
-    posterior, get = fit.posterior, interval
-    if "contrast" in posterior:
-        rows.append(ForestRow("stratum", "Differences between designs"))
-        for i, pair in enumerate(posterior["pair"].values):
-            first, second = str(pair).split(" - ")
-            label = f"{_short(names.get(first, first))} minus {_short(names.get(second, second)).lower()}"
-            draws = posterior["contrast"].values[..., i]
-            rows.append(
-                ForestRow(
-                    "contrast",
-                    label,
-                    posterior=get("contrast", str(pair), ""),  # type: ignore[operator]
-                    density=density(draws),
-                    note=f"P(> 0) = {probability(1 - float(fit.marginal('contrast', str(pair)).cdf(0.0)))}",
-                )
-            )
-    if overall and "mu" in posterior and len(fit.design.strata) > 1:
-        draws = posterior["mu"].values
-        rows.append(ForestRow("stratum", "All designs together"))
-        rows.append(
-            ForestRow(
-                "overall",
-                "Mean over designs" if fit.design.mean == "exchangeable" else "Common mean",
-                posterior=get("mu", "", ""),  # type: ignore[operator]
-                density=density(draws),
-                note=_benefit(fit, "mu"),
-            )
-        )
-    return rows + _reference_rows(references, "For comparison: all studies pooled, designs ignored")
-
-
-def _reference_rows(references: Sequence[tuple[str, float, float, float]], heading: str) -> list[ForestRow]:
-    rows = [ForestRow("reference", label, observed=(e, low, high)) for label, e, low, high in references]
-    return [ForestRow("stratum", heading), *rows] if rows else []
+    choices = ForestChoices(
+        title,
+        labels or {},
+        overall,
+        references,
+        mid,
+        columns,
+        excluded,
+        frequentist,
+        risk_of_bias,
+        favours,
+        ratio,
+        limits,
+    )
+    builder = _Builder(fit, choices)
+    rows = [row for stratum in fit.design.strata for row in builder.block(stratum)]
+    rows += excluded_elsewhere(fit.effects, choices)
+    rows += builder.closing()
+    why = f" NOT RELIABLE: {'; '.join(fit.reasons)}." if fit.status != "reliable" else ""
+    footer = f"Priors: {priors_line(fit)}. {verdict(fit)}.{why}"
+    return _table(rows, fit.effects, choices, fit.status, footer)
 
 
 def single_study_table(
@@ -212,126 +138,139 @@ def single_study_table(
     *,
     title: str = "",
     labels: Mapping[str, str] | None = None,
-    references: Sequence[tuple[str, float, float, float]] = (),
+    references: Sequence[Reference] = (),
+    columns: Sequence[str] = ("n", "data"),
+    excluded: bool = True,
+    risk_of_bias: Sequence[RiskOfBias] = (),
+    favours: tuple[str, str] | None = None,
+    ratio: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> ForestTable:
-    """The numbers of a forest plot for an endpoint with one study: nothing is pooled."""
+    """The numbers of a forest plot for an endpoint with one study: nothing is pooled. Choices as `forest_table`."""
     if len(effects) != 1:
         raise InputError(f"one study expected, {len(effects)} found")
-    item, names = effects.items[0], labels or {}
-    rows = (
-        ForestRow("stratum", f"{names.get(item.stratum, item.stratum)} (k = 1)", stratum=item.stratum),
-        ForestRow("study", item.study, _size(item), _data(item), _observed(item), stratum=item.stratum),
-        *_reference_rows(references, "For comparison"),
+    choices = ForestChoices(
+        title, labels or {}, False, references, None, columns, excluded, "none", risk_of_bias, favours, ratio, limits
     )
+    item = effects.items[0]
+    rows = [
+        ForestRow("stratum", f"{choices.name(item.stratum)} (k = 1)", stratum=item.stratum),
+        study_row(item, column_texts(effects.items, columns)[1][0], choices),
+        *excluded_rows(effects, choices, item.stratum),
+        *excluded_elsewhere(effects, choices),
+        *reference_rows(references, "For comparison"),
+    ]
     footer = "One study: its own estimate and 95 % confidence interval. Nothing is pooled; heterogeneity is unknown."
-    return ForestTable(rows, title or item.endpoint, effects.measure, effects.direction, "single_study", footer)
+    return _table(rows, effects, choices, "single_study", footer)
 
 
-def _study_row(fit: Fit, i: int, shrunken: Interval, weight: float) -> ForestRow:
-    item = fit.effects.items[i]
-    return ForestRow(
-        "study",
-        item.study,
-        _size(item),
-        _data(item),
-        _observed(item),
-        shrunken,
-        density(fit.posterior["theta"].values[..., i]),
-        weight,
-        stratum=item.stratum,
+def _table(
+    rows: Sequence[ForestRow], effects: Effects, choices: ForestChoices, status: str, footer: str
+) -> ForestTable:
+    """The rows with everything that is said around them."""
+    treatment, other = choices.favours or ("treatment", "")
+    labels = (f"favours {treatment}", f"favours {other}" if other else f"against {treatment}")
+    judged = [tool for tool in choices.risk_of_bias if any(row.tool == tool.tool for row in rows)]
+    if any(row.mark for row in rows):
+        footer = f"{DAGGER} A value the study does not print was assumed or imputed (see its derivation). {footer}"
+    footer = " ".join([*legend(judged), footer])
+    return ForestTable(
+        tuple(rows),
+        choices.title or (effects.items[0].endpoint if len(effects) else ""),
+        effects.measure,
+        effects.direction,
+        status,
+        footer,
+        choices.mid,
+        tuple(column_texts(effects.items, choices.columns)[0]),
+        labels,
+        choices.ratio and MEASURES[effects.measure].back == "exp",
+        {tool.tool: tool.labels for tool in judged},
+        choices.limits,
     )
 
 
-def _observed(item: Effect) -> Interval:
-    half = 1.959963984540054 * item.se
-    return item.y, item.y - half, item.y + half
+class _Builder:
+    """The rows of a fit."""
 
+    def __init__(self, fit: Fit, choices: ForestChoices):
+        self.fit, self.choices = fit, choices
+        self.table = summary(fit).set_index(["quantity", "stratum", "study"])
+        self.weights = posterior_weights(fit.design, fit.posterior["tau"].values)
+        self.texts = column_texts(fit.effects.items, choices.columns)[1]
 
-def density(draws: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Density of draws on a grid over their central 99.8 %, peak scaled to 1."""
-    from arviz_stats.base import array_stats
+    def interval(self, *key: str) -> Interval:
+        row = self.table.loc[key]
+        return float(row["mean"]), float(row["eti95_lower"]), float(row["eti95_upper"])
 
-    x = np.ravel(draws)
-    grid, height, _ = array_stats.kde(x, circular=False, grid_len=GRID)
-    low, high = np.quantile(x, [0.001, 0.999])
-    inside = (grid >= low) & (grid <= high)
-    return grid[inside], height[inside] / height.max()
+    def block(self, stratum: str) -> list[ForestRow]:
+        """A stratum: its studies, those left out, its mean, a new study, and the frequentist mean."""
+        fit, choices = self.fit, self.choices
+        own = [i for i, item in enumerate(fit.effects.items) if item.stratum == stratum]
+        rows = [ForestRow("stratum", f"{choices.name(stratum)} (k = {len(own)})", stratum=stratum)]
+        rows += [self.study(i, stratum) for i in own]
+        rows += excluded_rows(fit.effects, choices, stratum)
+        tau = self.table.loc[("tau", stratum, "")]
+        tau_values = (float(tau["median"]), float(tau["eti95_lower"]), float(tau["eti95_upper"]))
+        several = len(fit.design.strata) > 1
+        rows += [
+            self.pooled("mean", "Mean", "mu_stratum", stratum),
+            ForestRow(
+                "prediction",
+                "New study of this design" if several else "New study",
+                posterior=self.interval("theta_new", stratum, ""),
+                note=f"\u03c4 {interval(*tau_values, 2 if tau_values[0] >= 0.1 else 3)}",
+                stratum=stratum,
+            ),
+        ]
+        if choices.frequentist == "strata" and several and len(own) > 1:
+            rows += frequentist_row(fit.effects.stratum(stratum), stratum)
+        return rows
 
-
-def _size(item: Effect) -> str:
-    """Patients: treated / control, or the one group."""
-    treated, control, n = (_whole(item.cells.get(name)) for name in ("n_treated", "n_control", "n"))
-    return f"{treated} / {control}" if treated and control else n
-
-
-def _data(item: Effect) -> str:
-    """What the study reports, mean (SD), in its own unit."""
-    cells = item.cells
-    if cells.get("mean_treated") is not None:
-        arms = (("mean_treated", "sd_treated"), ("mean_control", "sd_control"))
-        return " v ".join(f"{_plain(cells.get(m))} ({_plain(cells.get(s))})" for m, s in arms)
-    if cells.get("mean_before") is not None:
-        times = (("mean_before", "sd_before"), ("mean_after", "sd_after"))
-        return " \u2192 ".join(f"{_plain(cells.get(m))} ({_plain(cells.get(s))})" for m, s in times)
-    if cells.get("events_treated") is not None:
-        return " v ".join(
-            f"{_whole(cells.get(e))}/{_whole(cells.get(n))}"
-            for e, n in (("events_treated", "n_treated"), ("events_control", "n_control"))
+    def study(self, i: int, stratum: str) -> ForestRow:
+        item = self.fit.effects.items[i]
+        return replace(
+            study_row(item, self.texts[i], self.choices),
+            posterior=self.interval("theta", stratum, item.study),
+            density=density(self.fit, "theta", item.study),
+            weight=float(self.weights[i]),
         )
-    return f"MD {_plain(cells.get('md'))}" if cells.get("md") is not None else ""
 
+    def pooled(self, kind: Literal["mean", "overall"], label: str, quantity: str, stratum: str = "") -> ForestRow:
+        """A mean, with its probabilities of benefit."""
+        known, mid = self.fit.effects.direction is not None, self.choices.mid
+        beyond = p_benefit(self.fit, quantity, stratum, mid) if mid is not None and known else None
+        return ForestRow(
+            kind,
+            label,
+            posterior=self.interval(quantity, stratum, ""),
+            density=density(self.fit, quantity, stratum),
+            note=equals("P(benefit)", p_benefit(self.fit, quantity, stratum)) if known else "",
+            detail=equals("P(benefit beyond the MID)", beyond) if beyond is not None else "",
+            stratum=stratum,
+        )
 
-def _plain(value: Cell) -> str:
-    return f"{value:g}".replace("-", "\u2212") if isinstance(value, float) else "?"
+    def closing(self) -> list[ForestRow]:
+        """Contrasts, the mean over designs, and results to compare with."""
+        fit, choices, rows = self.fit, self.choices, []
+        if "contrast" in fit.posterior:
+            rows.append(ForestRow("stratum", "Differences between designs"))
+            rows += [self.contrast(str(pair)) for pair in fit.posterior["pair"].values]
+        if choices.overall and "mu" in fit.posterior and len(fit.design.strata) > 1:
+            rows.append(ForestRow("stratum", "All designs together"))
+            label = "Mean over designs" if fit.design.mean == "exchangeable" else "Common mean"
+            rows.append(self.pooled("overall", label, "mu"))
+        pooled = frequentist_row(fit.effects) if choices.frequentist != "none" else []
+        below = [*pooled, *reference_rows(choices.references)]
+        return [*rows, ForestRow("stratum", HEADING), *below] if below else rows
 
-
-def _whole(value: Cell) -> str:
-    return f"{value:.0f}" if isinstance(value, float) else ""
-
-
-def probability(p: float) -> str:
-    """A probability as printed: never 0.000 or 1.000."""
-    return "> 0.999" if p > 0.9995 else "< 0.001" if p < 0.0005 else f"{p:.3f}"
-
-
-def _benefit(fit: Fit, quantity: str, stratum: str = "") -> str:
-    direction = fit.effects.direction
-    if direction is None:
-        return ""
-    p = float(fit.marginal(quantity, stratum).cdf(0.0))
-    text = probability(p if direction == "lower" else 1 - p)
-    return f"P(benefit) {text}" if text[0] in "<>" else f"P(benefit) = {text}"
-
-
-def _tau_note(row: object) -> str:
-    return f"\u03c4 {row['median']:.2f} [{row['eti95_lower']:.2f}, {row['eti95_upper']:.2f}]"  # type: ignore[index]
-
-
-def _short(label: str) -> str:
-    """A stratum's name without its explanation in brackets."""
-    return label.split(" (")[0]
-
-
-def _footer(fit: Fit) -> str:
-    priors = ", ".join(f"{name} ~ {text}" for name, text in fit.model.prior_lines().items() if _used(fit, name))
-    why = f" NOT RELIABLE: {'; '.join(fit.reasons)}." if fit.status != "reliable" else ""
-    return f"Priors: {priors}. {verdict(fit)}.{why}"
-
-
-def verdict(fit: Fit) -> str:
-    """The numbers behind the verdict on a fit, in one line."""
-    found = fit.diagnostics
-    if found.error is not None:
-        return f"Exact integration, error below {max(found.error, 1e-9):.0e} posterior SD"
-    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    text = (
-        f"NUTS: R-hat \u2264 {found.worst_r_hat:.3f}, ESS \u2265 {found.least_ess:,.0f}, {found.divergences} "
-        f"divergences, {draws:,} draws"
-    )
-    if found.agreement is not None:
-        text += f"; exact integration agrees within {found.agreement.worst:.1f} Monte Carlo standard errors"
-    return text
-
-
-def _used(fit: Fit, name: str) -> bool:
-    return name != "omega" or fit.design.omega is not None
+    def contrast(self, pair: str) -> ForestRow:
+        first, second = (short(self.choices.name(name)) for name in pair.split(" - "))
+        above = 1 - float(self.fit.marginal("contrast", pair).cdf(0.0))
+        return ForestRow(
+            "contrast",
+            f"{first} minus {second.lower() if second[1:].islower() else second}",
+            posterior=self.interval("contrast", pair, ""),
+            density=density(self.fit, "contrast", pair),
+            note=equals("P(> 0)", above),
+        )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metastrata.inference.fit import Fit
+from metastrata.model.figure_intake import judgements
 from metastrata.plots.diagnostics import save_diagnostics
-from metastrata.plots.forest import MEASURE_NAMES, draw_forest
+from metastrata.plots.forest import draw_forest
+from metastrata.plots.forest_rows import axis_limits
 from metastrata.plots.overview import OverviewRow, draw_overview
-from metastrata.plots.style import save
+from metastrata.plots.saving import alt_text, save, save_pages
 from metastrata.plots.sweep import draw_omega_sweep
-from metastrata.plots.tables import forest_table, probability, single_study_table
+from metastrata.plots.tables import ForestTable, forest_table, probability, single_study_table
 from metastrata.reporting.results import EndpointResult, RunResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 KINDS = {
     "forest": "Forest plot",
@@ -26,113 +33,126 @@ CAPTIONS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Paths of a run's figures: forest plots, omega sweeps (SVG) and diagnostics (PNG) by endpoint; the overview."""
+class Drawn:
+    """A figure of a run: its kind, its endpoint ("" for all), its files, and what it shows in words."""
 
-    forest: dict[str, Path] = field(default_factory=dict)
-    diagnostics: dict[str, dict[str, Path]] = field(default_factory=dict)
-    omega: dict[str, Path] = field(default_factory=dict)
-    overview: Path | None = None
+    kind: str
+    endpoint: str
+    paths: tuple[Path, ...]
+    alt: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a run, in order; the pages of one forest plot follow each other."""
+
+    items: tuple[Drawn, ...] = ()
+
+
+@dataclass
+class _Gallery:
+    """Writes figures into the folder and keeps the list of them."""
+
+    result: RunResult
+    folder: Path
+    items: list[Drawn] = field(default_factory=list)
+
+    def add(self, kind: str, endpoint: str, figure: Figure, stem: str = "", formats: Sequence[str] = ("svg",)) -> None:
+        """Write a figure and list it."""
+        name = stem or (f"{endpoint}_{kind}" if endpoint else kind)
+        paths = save(figure, self.folder / name, formats)
+        self.items.append(Drawn(kind, endpoint, tuple(paths), alt_text(figure)))
+
+    def add_files(self, endpoint: str, files: Mapping[str, Path]) -> None:
+        """List figures that are written already."""
+        label = self.result.plan.endpoints[endpoint].label
+        for kind, path in files.items():
+            what = KINDS[kind]
+            self.items.append(Drawn(kind, endpoint, (path,), f"{label}: {what[:1].lower()}{what[1:]}"))
 
 
 def write_figures(result: RunResult, folder: Path) -> Figures:
     """Draw every figure of a run into `folder`."""
     folder.mkdir()
-    forest, diagnostics, omega = {}, {}, {}
+    gallery = _Gallery(result, folder)
+    formats = ["svg", *(f for f in result.plan.figures.formats if f != "svg")]
+    tables = {part.name: _forest(result, part) for part in result.endpoints if len(part.effects)}
+    for name, table in same_axis(tables, result).items():
+        _draw_forest(gallery, name, table, formats)
     for part in result.endpoints:
-        if len(part.effects) == 0:
-            continue
-        forest[part.name] = _forest(result, part, folder)
         if part.fit is not None:
-            diagnostics[part.name] = save_diagnostics(part.fit, folder)
+            gallery.add_files(part.name, save_diagnostics(part.fit, folder))
         if part.fit is not None and part.omega_sweep is not None:
-            omega[part.name] = _omega(result, part, part.fit, folder)
+            gallery.add("omega", part.name, _omega(result, part, part.fit))
     rows = [row for part in result.endpoints for row in _overview_rows(result, part)]
-    overview = None
     if len(result.endpoints) > 1:
-        axis = f"{MEASURE_NAMES.get(result.plan.effects.measure, 'Effect')}, 95 % credible interval"
-        overview = save(draw_overview(rows, title=result.plan.title, axis=axis), folder / "overview")[0]
-    return Figures(forest, diagnostics, omega, overview)
+        axis = f"{_unit(result)}, 95 % credible interval"
+        gallery.add("overview", "", draw_overview(rows, title=result.plan.title, axis=axis), formats=formats)
+    return Figures(tuple(gallery.items))
 
 
 def listing(figures: Figures, result: RunResult, folder: Path) -> list[dict[str, str]]:
-    """The figures as results.json lists them: file within the folder, kind, endpoint, description, caption.
-
-    A field of `Figures` that maps endpoints to paths is a kind; one that maps them to more paths holds several kinds.
-    """
-    found: list[dict[str, str]] = []
-
-    def add(kind: str, endpoint: str, path: Path) -> None:
-        part = next((e for e in result.endpoints if e.name == endpoint), None)
-        entry = {"file": path.relative_to(folder).as_posix(), "kind": kind, "endpoint": endpoint}
-        found.append({**entry, "alt": _alt(kind, part), "caption": CAPTIONS.get(kind, "")})
-
-    for field_ in fields(figures):
-        value = getattr(figures, field_.name)
-        if isinstance(value, Path):
-            add(field_.name, "", value)
-        elif isinstance(value, dict):
-            for endpoint, path in value.items():
-                several = path.items() if isinstance(path, dict) else [(field_.name, path)]
-                for kind, file in several:
-                    add(kind, endpoint, file)
-    return found
+    """The figures as results.json lists them: file within the folder, kind, endpoint, description, caption."""
+    return [
+        {
+            "file": one.paths[0].relative_to(folder).as_posix(),
+            "kind": one.kind,
+            "endpoint": one.endpoint,
+            "alt": one.alt or KINDS.get(one.kind, one.kind),
+            "caption": CAPTIONS.get(one.kind, ""),
+        }
+        for one in figures.items
+    ]
 
 
-def _alt(kind: str, part: EndpointResult | None) -> str:
-    """What a figure shows, in words, for readers who cannot see it."""
-    what = KINDS.get(kind, kind.replace("_", " ").capitalize())
-    if part is None:
-        return f"{what}; the numbers are in the tables."
-    if kind == "forest":
-        names = ", ".join(part.effects.studies)
-        return f"{what} of {part.endpoint.label}: {len(part.effects)} studies ({names}); the numbers are in the tables."
-    return f"{part.endpoint.label}: {what[:1].lower()}{what[1:]}"
+def same_axis(tables: Mapping[str, ForestTable], result: RunResult) -> Mapping[str, ForestTable]:
+    """The forest plots, all on one axis if the plan asks for that."""
+    if not result.plan.figures.same_axis or not tables:
+        return tables
+    limits = [axis_limits(table.rows) for table in tables.values()]
+    common = (min(low for low, _ in limits), max(high for _, high in limits))
+    return {name: replace(table, limits=common) for name, table in tables.items()}
 
 
-def _forest(result: RunResult, part: EndpointResult, folder: Path) -> Path:
-    plan, choices = result.plan, part.endpoint
-    in_units = choices.unit and plan.effects.measure in ("MD", "RD", "GEN")
-    title = f"{choices.label} ({choices.unit})" if in_units else choices.label
+def _draw_forest(gallery: _Gallery, endpoint: str, table: ForestTable, formats: Sequence[str]) -> None:
+    """A forest plot, on as many pages as it needs; several pages also as one PDF."""
+    choices = gallery.result.plan.figures
+    drawn = [draw_forest(part, choices.style) for part in table.pages(choices.rows_per_page)]
+    for i, figure in enumerate(drawn, start=1):
+        stem = f"{endpoint}_forest" + (f"_{i}" if len(drawn) > 1 else "")
+        gallery.add("forest", endpoint, figure, stem, [f for f in formats if f != "pdf"])
+    if len(drawn) > 1 or "pdf" in formats:
+        save_pages(drawn, gallery.folder / f"{endpoint}_forest.pdf")
+
+
+def _forest(result: RunResult, part: EndpointResult) -> ForestTable:
+    plan, endpoint, look = result.plan, part.endpoint, result.plan.figures
+    in_units = endpoint.unit and plan.effects.measure in ("MD", "RD", "GEN")
+    published = endpoint.published
+    common: dict[str, Any] = {
+        "title": f"{endpoint.label} ({endpoint.unit})" if in_units else endpoint.label,
+        "labels": plan.strata,
+        "references": [(f"Published: {published.source}", published.estimate, *published.ci)] if published else [],
+        "columns": look.columns,
+        "excluded": look.excluded,
+        "risk_of_bias": judgements(plan, endpoint=part.name),
+        "favours": look.favours,
+        "ratio": look.ratio,
+    }
     if part.fit is None:
-        published = choices.published
-        references = [(f"Published: {published.source}", published.estimate, *published.ci)] if published else []
-        table = single_study_table(part.effects, title=title, labels=plan.strata, references=references)
-    else:
-        table = forest_table(
-            part.fit,
-            title=title,
-            labels=plan.strata,
-            overall=plan.overall_in_figure,
-            references=_references(part),
-            mid=choices.mid,
-        )
-    return save(draw_forest(table), folder / f"{part.name}_forest")[0]
+        return single_study_table(part.effects, **common)
+    mid = endpoint.mid if look.mid else None
+    return forest_table(part.fit, **common, overall=plan.overall_in_figure, frequentist=look.frequentist, mid=mid)
 
 
-def _omega(result: RunResult, part: EndpointResult, fit: Fit, folder: Path) -> Path:
+def _omega(result: RunResult, part: EndpointResult, fit: Fit) -> Figure:
     lower, median, upper = (float(q) for q in fit.marginal("omega").quantile([0.025, 0.5, 0.975]))
-    figure = draw_omega_sweep(
+    return draw_omega_sweep(
         part.omega_sweep,
         title=f"{part.endpoint.label}: what the assumption on omega does",
         labels=result.plan.strata,
         posterior=(lower, median, upper),
     )
-    return save(figure, folder / f"{part.name}_omega")[0]
-
-
-def _references(part: EndpointResult) -> list[tuple[str, float, float, float]]:
-    """Other answers for all studies together: REML + HKSJ, and the published one."""
-    if part.comparison is None:
-        return []
-    table = part.comparison
-    overall = table[(table["stratum"] == "") & (table["quantity"] == "mean")]
-    wanted = overall[(overall["method"] == "REML + HKSJ") | overall["method"].str.startswith("published")]
-    return [
-        (row.method[:1].upper() + row.method[1:], row.estimate, row.lower, row.upper)
-        for row in wanted.itertuples()
-        if row.lower == row.lower
-    ]
 
 
 def _overview_rows(result: RunResult, part: EndpointResult) -> list[OverviewRow]:
@@ -164,3 +184,9 @@ def _pooled_by_design(fit: Fit | None) -> bool:
 def _benefit(p: float) -> str:
     text = probability(p)
     return f"P(benefit) {text}" if text[0] in "<>" else f"P(benefit) = {text}"
+
+
+def _unit(result: RunResult) -> str:
+    """What the axis measures, in the words of the forest plots."""
+    measure = result.plan.effects.measure
+    return ForestTable((), "", measure, None, "", "").unit

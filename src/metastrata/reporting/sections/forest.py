@@ -7,6 +7,5 @@ from metastrata.reporting.sections.source import Source
 
 
 def build(report: Source, name: str) -> list[Block]:
-    """The forest plot."""
-    picture = report.figure("forest", name)
-    return [picture] if picture else []
+    """The forest plot, all its pages."""
+    return list(report.figures("forest", name))

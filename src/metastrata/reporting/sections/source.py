@@ -33,10 +33,15 @@ class Source:
 
     def figure(self, kind: str, endpoint: str = "", caption: Text = ()) -> Picture | None:
         """A figure of the run, if it was drawn."""
-        for figure in self.results["figures"].raw:
-            if figure["kind"] == kind and figure["endpoint"] == endpoint:
-                return Picture(figure["file"], figure["alt"], caption or text(figure["caption"]))
-        return None
+        return next(iter(self.figures(kind, endpoint, caption)), None)
+
+    def figures(self, kind: str, endpoint: str = "", caption: Text = ()) -> list[Picture]:
+        """Every figure of a kind: the pages of a forest plot."""
+        return [
+            Picture(figure["file"], figure["alt"], caption or text(figure["caption"]))
+            for figure in self.results["figures"].raw
+            if figure["kind"] == kind and figure["endpoint"] == endpoint
+        ]
 
     def flag(self, endpoint: Node) -> Piece | None:
         """A warning beside the name of an endpoint whose fit is not reliable."""
