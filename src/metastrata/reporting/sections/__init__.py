@@ -17,7 +17,7 @@ WHOLE = (
     *("key_results", "findings", "endpoints", "sensitivity", "methods", "data", "diagnostics", "repeat"),
     *("checklist", "references"),
 )
-ENDPOINT = ("forest", "cannot_know", "borrowing", "comparison", "posterior")
+ENDPOINT = ("forest", "cannot_know", "borrowing", "explorer", "comparison", "posterior")
 
 
 def sections(report: Source, names: Sequence[str] = WHOLE) -> tuple[Section, ...]:

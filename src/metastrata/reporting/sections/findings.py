@@ -35,12 +35,19 @@ def build(report: Source) -> Section | None:
         notes += _assumptions(endpoint)
     if not rows:
         return None
-    blocks: list[Block] = [Table("findings", COLUMNS, tuple(rows))]
+    blocks: list[Block] = [_without_empty_columns(Table("findings", COLUMNS, tuple(rows)))]
     if any(e.raw["responders"] for _, e in report.results["endpoints"].items()):
         notes.append((FURUKAWA,))
     blocks += [Bullets((*notes, (CERTAINTY,)), "faint")]
     blocks.append(Paragraph(("Medians here, means elsewhere: a median moves with any rescaling.",), "faint"))
     return Section("findings", ("Summary of findings",), tuple(blocks), "Findings")
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """The table without the columns that the plan gives nothing for."""
+    kept = [i for i in range(len(table.columns)) if any(row[i] for row in table.rows)]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return Table(table.name, tuple(table.columns[i] for i in kept), rows, table.caption)
 
 
 def _row(report: Source, endpoint: Node, stratum: str, counts: Node) -> tuple[Text, ...]:
