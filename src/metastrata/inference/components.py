@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from scipy import special
 
 from metastrata.errors import MetastrataError
 from metastrata.inference.densities import LOG_2PI
-from metastrata.inference.marginals import ScaleDensity
+from metastrata.inference.marginals import Marginal, ScaleDensity
 from metastrata.inference.mixtures import Cut, NormalMixture, component_moments
 from metastrata.inference.quadrature import ScaleRule
 from metastrata.model.priors import Prior
@@ -237,6 +238,28 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
     return bool(slope > -0.03)
 
 
+class Stratum(Protocol):
+    """The posterior of a stratum, whatever computed it."""
+
+    @property
+    def tau(self) -> ScaleDensity:
+        """Posterior of tau."""
+
+    @property
+    def mean(self) -> Marginal:
+        """Posterior of the stratum mean."""
+
+    @property
+    def new_study(self) -> Marginal:
+        """Posterior of the effect in a new study of the stratum."""
+
+    def study(self, y: float, se: float) -> Marginal:
+        """Posterior of the effect of a study with this estimate."""
+
+    def study_moments(self, y: Floats, se: Floats) -> tuple[Floats, Floats]:
+        """Posterior mean and SD of the effects of many studies, shape (study,)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A solved posterior at one resolution.
@@ -245,10 +268,10 @@ class Solution:
     ----------
     log_evidence : float
         Log marginal likelihood; minus infinity if the stratum means were given flat priors.
-    mu : NormalMixture or None
+    mu : Marginal or None
         None if the model has no overall mean.
     omega : ScaleDensity or None
-    strata : tuple of StratumMixture
+    strata : tuple of Stratum
         One per stratum.
     contrast : callable
         From the indices of two strata to the posterior of the difference of their means.
@@ -261,10 +284,10 @@ class Solution:
     """
 
     log_evidence: float
-    mu: NormalMixture | None
+    mu: Marginal | None
     omega: ScaleDensity | None
-    strata: tuple[StratumMixture, ...]
-    contrast: Callable[[int, int], NormalMixture]
+    strata: tuple[Stratum, ...]
+    contrast: Callable[[int, int], Marginal]
     pooling: Callable[[int, int], float] | None
     draw: Callable[[int, np.random.Generator], dict[str, Floats]]
     inconsistency: float = 0.0

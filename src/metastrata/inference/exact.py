@@ -21,11 +21,11 @@ from metastrata.inference.components import FLAT, Group, IntegrationError, Solut
 from metastrata.inference.conditional import place_linked
 from metastrata.inference.design import Design
 from metastrata.inference.draws import pairs
+from metastrata.inference.joined import Joined
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
 from metastrata.inference.refinement import Ladder, distance
 from metastrata.inference.separate import place_separate
-from metastrata.inference.survey import survey
 
 __all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
 
@@ -115,8 +115,7 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
         return lambda level: replace(
             joined, within=joined.within.refined(level), between=joined.between.refined(level)
         ).solve()
-    found = survey(groups, taus, between, design.mu)
-    return lambda level: found.tree(level).solve()
+    return Joined(groups, taus, between, design.mu)
 
 
 def _tau_axes(design: Design, groups: tuple[Group, ...]) -> tuple[Axis, ...]:

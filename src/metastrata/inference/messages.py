@@ -48,17 +48,20 @@ class Branch:
         What the studies say of their mean at each.
     log_weight : ndarray, shape (tau,)
         Log of prior mass x evidence of each node, the mean left open.
+    studies : int
+        Number of studies.
     """
 
     rule: ScaleRule
     profile: Profile
     log_weight: Floats
+    studies: int
 
     @classmethod
     def at(cls, group: Group, rule: ScaleRule) -> Branch:
         """The branch of a stratum with these studies."""
         own = profile(*group, rule.t)
-        return cls(rule, own, rule.log_mass + own.log_scale)
+        return cls(rule, own, rule.log_mass + own.log_scale, len(group[0]))
 
     def message(self, x: Floats, omega: Floats) -> Floats:
         """Log of what the stratum says of mu at each omega, tau integrated out; shape (omega, mu)."""

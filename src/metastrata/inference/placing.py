@@ -23,7 +23,7 @@ SCAN = 33
 
 
 @dataclass(frozen=True)
-class _Scan:
+class Scan:
     """What the first look at an integrand found: the stretch that matters, and its size."""
 
     x: Floats
@@ -53,7 +53,7 @@ def scale_rule(log_integrand: LogFunction, where: Axis, tolerance: float = TOLER
             log_t = np.log(t)
         return log_integrand(t) + log_density(where.prior, t) + where.log_jacobian(x), log_t
 
-    found = _scan(in_x, where)
+    found = scan(in_x, where)
     pending, done = [(float(found.x[0]), float(found.x[-1]), 0)], []
     while pending:
         lower, upper, depth = pending.pop()
@@ -71,7 +71,7 @@ def scale_rule(log_integrand: LogFunction, where: Axis, tolerance: float = TOLER
     return ScaleRule(where, tuple(sorted(done, key=lambda panel: panel.lower)))
 
 
-def _resolved(panel: Panel, log_f: Floats, log_t: Floats, found: _Scan, tolerance: float) -> bool:
+def _resolved(panel: Panel, log_f: Floats, log_t: Floats, found: Scan, tolerance: float) -> bool:
     """Whether the last Legendre coefficients of the density and of its second moment are gone."""
     last = gauss(panel.order)[2][-3:]
     f = np.exp(log_f - found.peak)
@@ -80,7 +80,7 @@ def _resolved(panel: Panel, log_f: Floats, log_t: Floats, found: _Scan, toleranc
     return bool(np.max(np.abs(last @ f)) <= limit * found.total and np.max(np.abs(last @ g)) <= limit * found.moment)
 
 
-def _scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis) -> _Scan:
+def scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis) -> Scan:
     """Find the stretch of x that matters: close in on it until it no longer shrinks."""
     lower, upper = float(where.x(where.lower)), float(where.x(where.upper))
     marks = where.x(where.landmarks[np.isfinite(where.landmarks)])
@@ -100,7 +100,7 @@ def _scan(in_x: Callable[[Floats], tuple[Floats, Floats]], where: Axis) -> _Scan
     peak, moment_peak = float(np.max(log_f)), float(np.max(weighted))
     total = float(np.trapezoid(np.exp(log_f - peak), x))
     moment = float(np.trapezoid(np.exp(weighted - moment_peak), x))
-    return _Scan(x[a : b + 1], peak, moment_peak, power, total, moment)
+    return Scan(x[a : b + 1], peak, moment_peak, power, total, moment)
 
 
 def rough(where: Axis) -> ScaleRule:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metastrata.inference.components import IntegrationError, Solution
+from metastrata.inference.lattice import layout
+from metastrata.inference.lattice.lattices import UnsuitableError
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.survey import STEPS
 
+MOST = len(layout.STEPS) + len(STEPS)
 CHECKED = np.array([0.025, 0.5, 0.975])
 
 
@@ -49,15 +52,22 @@ class Ladder:
         return self._made[level]
 
     def settle[T](self, get: Callable[[Solution], T], gap: Callable[[T, T], float]) -> tuple[T, float]:
-        """Something of the solution, and its change from the level below, at the first level where that is small."""
+        """Something of the solution, and its change from the level below, at the first level where that is small.
+
+        What knows its own error, by another route to the same number, needs no level below.
+        """
         error = math.inf
-        while self.level < len(STEPS):
-            fine = get(self.at(self.level))
-            error = gap(get(self.at(self.level - 1)), fine)
+        while self.level < MOST:
+            try:
+                fine = get(self.at(self.level))
+                known = getattr(fine, "error", None)
+                error = gap(get(self.at(self.level - 1)), fine) if known is None else known
+            except UnsuitableError:
+                error = math.inf
             if error <= self.tolerance:
                 return fine, error
             self.level += 1
-        self.level = len(STEPS) - 1
+        self.level = MOST - 1
         raise IntegrationError(
             f"deterministic integration does not settle: the last refinement still changed a result by {error:.1e} "
             f"(of its posterior SD), more than {self.tolerance:.0e}. Use engine 'nuts', or a prior with lighter tails"

@@ -98,7 +98,7 @@ class Survey:
             keep = np.max(given * mass, axis=0) > FAINT
             own = branch.profile
             profile = Profile(own.log_scale[keep], own.centre[keep], own.variance[keep])
-            kept.append(Branch(branch.rule, profile, branch.log_weight[keep]))
+            kept.append(Branch(branch.rule, profile, branch.log_weight[keep], branch.studies))
         return kept
 
     @cached_property
