@@ -31,9 +31,10 @@ __all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
 
 Floats = NDArray[np.float64]
 FAR = 10.0
+TOLERANCE = 1e-5
 
 
-def solve(design: Design, *, omega: float | None = None, tolerance: float = 1e-5) -> ExactPosterior:
+def solve(design: Design, *, omega: float | None = None, tolerance: float = TOLERANCE) -> ExactPosterior:
     """Integrate the posterior of a design.
 
     Parameters

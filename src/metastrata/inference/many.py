@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 from metastrata.errors import InputError, MetastrataError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
+from metastrata.inference.light import Answer, LightSummary, Wanted, answer_all, split
 from metastrata.model.model import Model
 
 if TYPE_CHECKING:
@@ -24,35 +25,6 @@ QUANTITIES = ("mu", "mu_stratum", "contrast", "theta_new", "tau", "omega", "bias
 BRIEF = tuple(name for name in QUANTITIES if name != "theta")
 CHUNK = 64
 CHUNKS = 16
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to compute of each posterior: quantities, probabilities of quantiles, points of P(quantity <= point)."""
-
-    quantities: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    points: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class LightSummary:
-    """One scalar of a posterior.
-
-    Attributes
-    ----------
-    mean, median, sd, lower, upper : float
-        The interval is equal-tailed.
-    below : tuple of float
-        Probability of a value at or below each point asked for; by default of one below 0.
-    """
-
-    mean: float
-    median: float
-    sd: float
-    lower: float
-    upper: float
-    below: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,12 +134,6 @@ class Fits(Sequence[LightFit]):
         return pd.DataFrame(rows, columns=[*columns, "log_evidence", "status", "note"])
 
 
-def split(name: str) -> tuple[str, str]:
-    """Quantity and label of a name such as "tau[rct]"."""
-    quantity, bracket, label = name.partition("[")
-    return quantity, label[:-1] if bracket else ""
-
-
 def fit_many(
     models: Model | Sequence[Model] | Mapping[str, Model],
     effects: Effects | Sequence[Effects] | Mapping[str, Effects],
@@ -240,16 +206,6 @@ def fit_many(
     return Fits(tuple(items), level)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What comes back from a worker."""
-
-    reason: str | None = None
-    log_evidence: float | None = None
-    error: float | None = None
-    summaries: Mapping[str, LightSummary] | None = None
-
-
 def _item(model: Model, effects: Effects, names: tuple[str, str], answer: Answer) -> LightFit:
     status, reasons = ("reliable", ()) if answer.reason is None else ("failed", (answer.reason,))
     return LightFit(
@@ -296,33 +252,6 @@ def _chunks(designs: Sequence[Design | MetastrataError], spread: bool) -> list[l
             else:
                 chunks.append(indices[i : i + size])
     return chunks
-
-
-def answer_all(designs: Sequence[Design], wanted: Wanted) -> list[Answer]:
-    """Solve designs one after another; what cannot be solved is answered with the reason."""
-    answers = []
-    for design in designs:
-        try:
-            answers.append(_answer(design, wanted))
-        except MetastrataError as error:
-            answers.append(Answer(str(error)))
-        except Exception as error:  # one item must not take the others with it
-            answers.append(Answer(f"internal error, please report it: {type(error).__name__}: {error}"))
-    return answers
-
-
-def _answer(design: Design, wanted: Wanted) -> Answer:
-    from metastrata.inference.exact import solve
-
-    solved = solve(design)
-    summaries = {}
-    for name in solved.marginals:
-        if split(name)[0] in wanted.quantities:
-            marginal = solved.marginals[name]
-            lower, median, upper = (float(q) for q in marginal.quantile(wanted.probabilities))
-            below = tuple(float(v) for v in marginal.cdf(wanted.points))
-            summaries[name] = LightSummary(marginal.mean, median, marginal.sd, lower, upper, below)
-    return Answer(None, solved.log_evidence, solved.error, summaries)
 
 
 def _named_models(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:

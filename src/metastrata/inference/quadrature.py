@@ -35,7 +35,7 @@ def gauss(n: int) -> tuple[Floats, Floats, Floats]:
 
 
 @lru_cache(maxsize=64)
-def _barycentric(n: int) -> tuple[Floats, Floats]:
+def barycentric(n: int) -> tuple[Floats, Floats]:
     """The points -1 and the Gauss-Legendre nodes, and their weights for barycentric interpolation."""
     nodes, weights, _ = gauss(n)
     sign = (-1.0) ** np.arange(n, 0, -1)
@@ -48,7 +48,7 @@ def interpolate(at: Floats, values: Floats) -> Floats:
 
     Values of shape (node, function) give a result of shape (point, function).
     """
-    points, weights = _barycentric(len(values) - 1)
+    points, weights = barycentric(len(values) - 1)
     gap = at[:, None] - points
     with np.errstate(divide="ignore", invalid="ignore"):
         share = weights / gap
