@@ -55,6 +55,7 @@ PUBLIC = {
     "classical_by_stratum",
     "summary",
     "compare",
+    "by_method",
     "ForestTable",
     "forest_table",
     "plot_forest",

@@ -50,6 +50,7 @@ from .frequentist.answers import classical as classical
 from .frequentist.answers import classical_by_stratum as classical_by_stratum
 from .appraisal.summaries import summary as summary
 from .appraisal.comparison import compare as compare
+from .appraisal.comparison import by_method as by_method
 from .appraisal.explanations import Explanation as Explanation
 from .appraisal.explanations import explain as explain
 from .appraisal.audit import audit as audit

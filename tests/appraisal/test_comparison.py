@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import metastrata as ms
-from metastrata.appraisal.comparison import by_method
+from metastrata.appraisal.comparison import by_method, frequentist_rows
+from metastrata.frequentist import heterogeneity
 from metastrata.frequentist.heterogeneity import METHODS
+from metastrata.frequentist.moments import Samples
 from metastrata.frequentist.presets import pool_as
 from metastrata.frequentist.tau2_intervals import tau2_interval
 from metastrata.model.answers import ESTIMATORS, answer_named, meaning
@@ -159,3 +161,30 @@ def test_a_column_for_each_method(efm_exact: ms.Fit) -> None:
     assert list(wide.columns) == ["Bayesian", "REML + HKSJ", "DL + Wald", "fixed effect", "published: somebody 2001"]
     assert wide.loc[("mean", ""), "published: somebody 2001"] == "-1.30 [-1.90, -0.50]"
     assert wide.loc[("mean", "rct"), "published: somebody 2001"] == ""
+
+
+def test_an_estimator_that_fails_leaves_the_others_standing(efm_exact: ms.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REML made to fail: its cells say so, with the reason; DL, the posterior and the table stand."""
+    monkeypatch.setattr(heterogeneity, "likelihood_tau2", never)
+    table = ms.compare(efm_exact, published=PUBLISHED)
+    rows = table.set_index(["quantity", "stratum", "method"])
+    failed = rows.loc[("mean", "rct", "REML + HKSJ")]
+    assert np.isnan(failed["estimate"])
+    assert failed["note"] == "not estimable: the REML estimate of tau2 did not converge"
+    assert by_method(table).loc[("mean", "rct"), "REML + HKSJ"] == "not estimable"
+    assert np.isfinite(rows.loc[("mean", "rct", "DL + Wald"), "upper"])
+    assert np.isfinite(rows.loc[("contrast", "rct - cohort", "DL + Wald"), "upper"])
+    assert "nan" not in " ".join(table["why"])
+
+
+def never(samples: Samples, *, restricted: bool) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(len(samples.y), 0.1), np.full(len(samples.y), np.inf)
+
+
+def test_effects_that_are_not_independent_are_not_pooled_as_if_they_were() -> None:
+    effects = ms.Effects.from_estimates([0.1, 0.5, 0.3], [0.1, 0.2, 0.2],
+                                        covariance=[[0.01, 0.01, 0], [0.01, 0.04, 0], [0, 0, 0.04]])  # fmt: skip
+    rows = frequentist_rows(effects, [answer_named("DL + Wald")])
+    assert len(rows) == 1
+    assert np.isnan(rows[0][3])
+    assert "study 1, study 2 are not independent" in rows[0][-1]

@@ -150,6 +150,8 @@ def _tau(fit: Fit, strata: tuple[int, ...], name: str) -> Explanation | None:
     own = np.isin(design.stratum, strata)
     several = len(strata) > 1
     found = tau2_interval(design.y[own], design.se[own] ** 2)
+    if not math.isfinite(found.estimate):
+        return None
     limits = (math.sqrt(found.lower), math.sqrt(found.upper)) if math.isfinite(found.upper) else (math.nan, math.nan)
     reml = (math.sqrt(found.estimate), *limits)
     bayes = _posterior(fit, "tau", name, median=True)

@@ -91,13 +91,17 @@ def classical(
 
 
 def one_endpoint(effects: Effects) -> None:
-    """Refuse several endpoints.
+    """Refuse several endpoints, and what is no Effects.
 
     Raises
     ------
     InputError
         With their names.
     """
+    if not isinstance(effects, Effects):
+        raise InputError(
+            f"effects is {type(effects).__name__}: give Effects, as effect_sizes or Effects.from_estimates make them"
+        )
     if len(effects.endpoints) > 1:
         raise InputError(
             f"{len(effects.endpoints)} endpoints cannot be pooled into one effect: choose one with "

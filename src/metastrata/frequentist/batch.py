@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from metastrata.errors import InputError
-from metastrata.frequentist.checks import LARGEST, reasonable
+from metastrata.frequentist.checks import LARGEST, numbers, reasonable
 from metastrata.frequentist.heterogeneity import estimate_tau2, method_name
 from metastrata.frequentist.intervals import (
     check_level,
@@ -96,7 +96,7 @@ def pool_many(
     >>> many.k
     array([3., 2.])
     """
-    samples = _samples(np.asarray(y, float), np.asarray(variance, float))
+    samples = _samples(numbers(y, "y"), numbers(variance, "variance"))
     words = (method_name(method), interval_name(interval), level, prediction_name(prediction))
     check_level(level)
     rows, width = samples.y.shape

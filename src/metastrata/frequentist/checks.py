@@ -31,6 +31,20 @@ def require_independent(effects: Effects) -> None:
         )
 
 
+def numbers(values: ArrayLike, what: str) -> Floats:
+    """The values as an array of at least one dimension.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers.
+    """
+    try:
+        return np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        raise InputError(f"{what} must hold numbers (got {str(values)[:60]})") from None
+
+
 def reasonable(y: Floats, variance: Floats) -> bool:
     """Whether powers of the numbers neither overflow nor vanish."""
     return bool((np.abs(y) < LARGEST).all() and (variance < LARGEST).all() and (variance > 1 / LARGEST).all())
@@ -57,7 +71,7 @@ def checked(y: ArrayLike, variance: ArrayLike, x: ArrayLike | None = None, names
         If there is no study, shapes differ, a number is not finite or beyond all bounds, a variance is not positive,
         or the columns of the design matrix depend on each other.
     """
-    estimates, spread = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(variance, float))
+    estimates, spread = numbers(y, "y"), numbers(variance, "variance")
     if estimates.ndim != 1 or estimates.shape != spread.shape:
         raise InputError(
             f"y has shape {estimates.shape} and variance {spread.shape}: both must be (study,) and the same"

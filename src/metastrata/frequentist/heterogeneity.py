@@ -112,7 +112,6 @@ METHODS: dict[str, Callable[[Samples], Floats] | None] = {
 }
 
 
-@cache
 def method_name(name: str) -> str:
     """The method's name as written in `METHODS`; letter case does not matter.
 
@@ -121,6 +120,11 @@ def method_name(name: str) -> str:
     InputError
         If there is no such method.
     """
+    return _method_name(str(name))
+
+
+@cache
+def _method_name(name: str) -> str:
     folded = {known.upper(): known for known in METHODS}
     key = ALIASES.get(name.upper(), name.upper())
     if key not in folded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from numbers import Real
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -35,7 +36,6 @@ class Interval:
     df: Floats
 
 
-@cache
 def interval_name(name: str) -> str:
     """The interval's name as written in `INTERVALS`; letter case does not matter.
 
@@ -44,10 +44,9 @@ def interval_name(name: str) -> str:
     InputError
         If there is no such interval.
     """
-    return _choice("interval", name, INTERVALS, ALIASES)
+    return _choice("interval", str(name), INTERVALS)
 
 
-@cache
 def prediction_name(name: str) -> str:
     """The prediction interval's name as written in `PREDICTIONS`.
 
@@ -56,11 +55,12 @@ def prediction_name(name: str) -> str:
     InputError
         If there is no such prediction interval.
     """
-    return _choice("prediction interval", name, PREDICTIONS, {})
+    return _choice("prediction interval", str(name), PREDICTIONS)
 
 
-def _choice(what: str, name: str, choices: tuple[str, ...], aliases: dict[str, str]) -> str:
-    folded = {choice.casefold(): choice for choice in choices} | aliases
+@cache
+def _choice(what: str, name: str, choices: tuple[str, ...]) -> str:
+    folded = {choice.casefold(): choice for choice in choices} | (ALIASES if choices is INTERVALS else {})
     if name.casefold() not in folded:
         raise InputError(unknown(what, name, choices))
     return folded[name.casefold()]
@@ -74,7 +74,7 @@ def check_level(level: float) -> None:
     InputError
         Unless 1 < level < 100.
     """
-    if not 1 < level < 100:
+    if not isinstance(level, Real) or not 1 < level < 100:
         raise InputError(f"level = {level}: it is given in per cent and must lie between 1 and 100, for example 95")
 
 

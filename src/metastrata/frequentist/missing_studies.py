@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -226,14 +226,21 @@ def fail_safe(
     k, mean = len(values), float(np.average(values, weights=w))
     if kind == "Rosenthal":
         z = float((values * np.sqrt(w)).sum())
-        return FailSafe(_up((z / float(ndtri(1 - alpha))) ** 2 - k), kind, alpha)
+        return _told(FailSafe(_up((z / float(ndtri(1 - alpha))) ** 2 - k), kind, alpha))
     if kind == "Rosenberg":
         enough = ((w * values).sum() / float(ndtri(1 - alpha / 2))) ** 2 - w.sum()
-        return FailSafe(_up(float(enough / w.mean())), kind, alpha)
+        return _told(FailSafe(_up(float(enough / w.mean())), kind, alpha))
     aim = mean / 2 if target is None else target
     if aim == 0 or aim * mean < 0 or not math.isfinite(aim):
         return FailSafe(math.nan, kind, aim, "studies without effect never bring the mean to this target")
     return FailSafe(_up(k * (mean - aim) / aim), kind, aim)
+
+
+def _told(found: FailSafe) -> FailSafe:
+    """With a remark where there is nothing to undo."""
+    if found.number > 0:
+        return found
+    return replace(found, note="the result is not significant as it is: there is nothing to undo")
 
 
 def _up(number: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc, ndtr, ndtri
 
-from metastrata.errors import InputError
+from metastrata.errors import InputError, unknown
 from metastrata.frequentist.checks import checked
 from metastrata.frequentist.intervals import check_level
 from metastrata.frequentist.moments import Floats
@@ -121,7 +121,7 @@ def selection_model(
     """
     check_level(level)
     if alternative not in ALTERNATIVES:
-        raise InputError(f"alternative {alternative!r}: choose one of {', '.join(ALTERNATIVES)}")
+        raise InputError(unknown("alternative", str(alternative), ALTERNATIVES))
     samples = checked(y, variance)
     model = _Model(samples.y[0], samples.variance[0], _steps(steps), alternative)
     empty = [name for name, count in zip(model.names(), model.counts, strict=True) if not count]

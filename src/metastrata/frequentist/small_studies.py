@@ -211,6 +211,8 @@ def pet_peese(
     Stanley and Doucouliagos (2014, Res Synth Methods 5:60). For SMDs, whose variance contains the effect, the
     regression is biased even without publication bias (Pustejovsky and Rodgers 2019, Res Synth Methods 10:57).
     """
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha = {alpha} must lie between 0 and 1")
     pet = egger(y, variance, "se", model=model, level=level)
     peese = egger(y, variance, "variance", model=model, level=level)
     if not math.isfinite(pet.limit):

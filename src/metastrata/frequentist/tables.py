@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import InputError
+from metastrata.frequentist.checks import numbers
 from metastrata.frequentist.moments import Floats
 
 
@@ -62,7 +63,7 @@ def checked_tables(
         If the counts are impossible.
     """
     given = (events_treated, n_treated, events_control, n_control)
-    a, n1, c, n2 = (np.atleast_1d(np.asarray(v, float)) for v in given)
+    a, n1, c, n2 = (numbers(v, "a column of counts") for v in given)
     if a.ndim != 1 or not (a.shape == n1.shape == c.shape == n2.shape) or not len(a):
         raise InputError(f"counts have shapes {a.shape}, {n1.shape}, {c.shape}, {n2.shape}: all must be (table,)")
     good = np.isfinite(a + n1 + c + n2) & (a >= 0) & (c >= 0) & (n1 >= a) & (n2 >= c) & (n1 > 0) & (n2 > 0)

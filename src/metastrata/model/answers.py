@@ -76,7 +76,7 @@ def preset_named(name: str) -> Preset:
     """
     found = _match(name, PRESETS)
     if found is None:
-        raise InputError(unknown("preset", name, PRESETS))
+        raise InputError(unknown("preset", str(name), PRESETS))
     return PRESETS[found]
 
 
@@ -146,7 +146,7 @@ def answer_named(name: str) -> Answer:
         preset = preset_named(name)
         modern = bool(preset.tau2_interval)  # RevMan 5 prints neither an interval of tau2 nor a prediction interval
         return Answer(preset.name, preset.method, preset.interval, prediction=modern, preset=True)
-    estimator, _, interval = (part.strip() for part in name.partition("+"))
+    estimator, _, interval = (part.strip() for part in str(name).partition("+"))
     method, kind = _match(estimator, ESTIMATORS), _match(interval, INTERVALS)
     if method is None or kind is None:
         choices = [*DEFAULT, *PRESETS, *(f"{e} + {i}" for e in ESTIMATORS for i in INTERVALS)]
@@ -159,4 +159,4 @@ def answer_named(name: str) -> Answer:
 
 
 def _match(name: str, choices: Iterable[str]) -> str | None:
-    return {choice.casefold(): choice for choice in choices}.get(name.strip().casefold())
+    return {choice.casefold(): choice for choice in choices}.get(str(name).strip().casefold())

@@ -70,6 +70,8 @@ def design_matrix(formula: str, frame: pd.DataFrame) -> tuple[Floats, tuple[str,
     >>> x[1].tolist()
     [1.0, 2.0, 1.0]
     """
+    if not isinstance(formula, str) or not formula.strip(" ~"):
+        raise InputError(f"formula {formula!r}: write it as text, such as '~ dose + C(design)'")
     formulaic = _package()
     _check_text(formula)
     try:
@@ -196,7 +198,12 @@ def design(x: ArrayLike, k: int, names: Sequence[str] = ()) -> Floats:
     InputError
         If its shape is wrong, a number is not finite, or its columns depend on each other.
     """
-    matrix = np.asarray(x, float)
+    try:
+        matrix = np.asarray(x, float)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the design matrix must hold numbers (got {str(x)[:60]}); make one from a formula with design_matrix"
+        ) from None
     matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     if matrix.ndim != 2 or matrix.shape[0] != k or matrix.shape[1] == 0:
         raise InputError(f"the design matrix has shape {matrix.shape}: it needs {k} rows, one a study")
