@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import metastrata as ms
-from metastrata.appraisal.explanations import explain
+from metastrata.appraisal.explanations import Step, explain
 
 PRIORS = {"mu": "normal(0, 10)", "tau": "half_normal(5)", "omega": "half_normal(5)"}
 
@@ -121,3 +121,8 @@ def test_independent_means_have_no_overall_walk(efm_effects: ms.Effects) -> None
     found = explain(ms.fit(ms.Model(mean="independent", priors=priors), efm_effects, engine="exact", draws=100))
     assert "" not in {e.stratum for e in found}
     assert {e.steps[-1].cause for e in found if e.quantity == "contrast"} == {"mu's prior"}
+
+
+def test_widths_are_told_in_per_cent() -> None:
+    e = ms.Explanation("x", (-1.0, -2.0, 0.0), (-1.5, -2.25, -0.75), (Step("a", 0.0, 1.0), Step("b", -0.5, 1.5)))
+    assert e.sentence().endswith("HKSJ's interval is 2.00 wide: 50 % narrower by a; then 50 % wider by b.")

@@ -239,7 +239,7 @@ def _digits(answer: Answer) -> int:
 
 
 def _wider(ratio: float) -> str:
-    return f"{ratio - 1:.0%} wider" if ratio > 1 else f"{1 - ratio:.0%} narrower"
+    return f"{100 * (ratio - 1):.0f} % wider" if ratio > 1 else f"{100 * (1 - ratio):.0f} % narrower"
 
 
 def sentences(reasons: Iterable[Reason], names: Mapping[str, str] | None = None) -> list[str]:
