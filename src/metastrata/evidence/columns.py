@@ -94,6 +94,7 @@ COLUMNS: dict[str, Column] = {
         Column("overlap", "text"),
         Column("shared_control", "text"),
         Column("whole_numbers", "choice", choices=("yes", "no")),
+        Column("checked", "choice", choices=("yes", "no")),
         Column("scale_min", "number"),
         Column("scale_max", "number"),
         # where it comes from

@@ -10,7 +10,7 @@ import numpy as np
 
 from metastrata.errors import Fault, nearest
 from metastrata.evidence.arms import Entry
-from metastrata.evidence.effect_set import Effect
+from metastrata.evidence.effect import Effect
 from metastrata.evidence.recipes import Options, Recipe, evaluate, metric_of
 
 Derived = tuple[Entry, Recipe]

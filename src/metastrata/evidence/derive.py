@@ -74,8 +74,11 @@ def _choose(row: Row, options: Options) -> Recipe | list[Fault]:
     if measure == "SMD" and has_test(row):
         return from_test(row, options, paired=_is_single(row))
     if measure in _OF_MEANS and has_any(row, (*_EVENTS, "events")):
-        message = (f"counts of events have no {measures.MEASURES[measure].name}: choose measure OR, RR or RD, or "
-                   "convert by hand (log odds ratio times sqrt(3)/pi) and give smd with se")  # fmt: skip
+        if measure == "SMD" and options.counts == "convert":
+            return _from_events(row, "smd_from_counts")
+        convert = ', or convert it: counts = "convert" makes an SMD of it, log odds ratio times sqrt(3) / pi'
+        message = (f"counts of events have no {measures.MEASURES[measure].name}: choose measure OR, RR or RD"
+                   f"{convert if measure == 'SMD' else ''}")  # fmt: skip
         return [replace(row.fault(message, "events_treated"), code="F58")]
     return [_waiting(row, measure)]
 
@@ -137,6 +140,9 @@ def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
         pairs = zip(needed[::2], needed[1::2], strict=True)
         faults = [row.fault(f"{row.value(events):g} events among {row.value(n):g} patients", events, code="F18")
                   for events, n in pairs if (row.value(events) or 0.0) > (row.value(n) or 0.0)]  # fmt: skip
+    if measure == "smd_from_counts":
+        text = "log odds ratio from counts, times sqrt(3) / pi"
+        return faults or Recipe(measure, values(row, needed), text, "derived")
     text = f"{measures.MEASURES[measure].name} from counts"
     return faults or Recipe(measure, values(row, needed), text, metric="other")
 

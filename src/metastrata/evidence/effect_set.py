@@ -2,78 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
-from metastrata.evidence.columns import Cell
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
+from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction
 from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
-from metastrata.evidence.recipes import Metric, Options, Origin
-from metastrata.evidence.studies import ALL, Studies
+from metastrata.evidence.studies import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Better = Literal["lower", "higher"]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One study's effect on one endpoint.
-
-    Attributes
-    ----------
-    study, stratum, endpoint : str
-        Who, of which design, on what.
-    y, se : float
-        Estimate and standard error.
-    derivation : str
-        How they were come by, in words.
-    origin : {"reported", "derived", "imputed", "assumed"}
-        As printed; computed from what is printed; with a mean or an SD guessed from quantiles; with a value that the
-        study does not print at all.
-    cells : mapping
-        The study's row, for tables and figures.
-    metric : Metric
-        What it is an effect of: only like is pooled with like.
-    """
-
-    study: str
-    stratum: str
-    endpoint: str
-    y: float
-    se: float
-    derivation: str = "as given"
-    origin: Origin = "reported"
-    row: int | None = None
-    cells: Mapping[str, Cell] = field(default_factory=dict, repr=False)
-    metric: Metric = field(default=Metric(), repr=False)
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """A row left out, and why."""
-
-    study: str
-    stratum: str
-    endpoint: str
-    reason: str
-    row: int | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """What effects were derived from: a table, the options, and which strata were wanted."""
-
-    studies: Studies
-    options: Options
-    strata: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -304,21 +248,11 @@ class Effects:
             Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i])
             for i in range(k)
         ]
-        faults = [
-            Fault(
-                f"y = {item.y}, se = {item.se}: both must be finite, and se > 0",
-                item.row,
-                None,
-                item.study,
-                code=_code(item),
-            )
-            for item in items
-            if not (math.isfinite(item.y) and math.isfinite(item.se) and item.se > 0)
-        ]
+        faults = [fault for item in items for fault in bad_estimate(item)]
         faults += [
             Fault(f"the name '{name}' stands twice", None, "study", name, code="F40")
-            for name in dict.fromkeys(names)
-            if names.count(name) > 1
+            for name, times in Counter(names).items()
+            if times > 1
         ]
         if not faults and covariance is not None:
             pairs = given(covariance, errors, names)
@@ -330,16 +264,3 @@ class Effects:
         places = {(item.row or 0) - 1: place for place, item in enumerate(items)}
         return cls(tuple(items), "GEN", order, {endpoint: better} if better else {},
                    covariances=among(pairs, places))  # fmt: skip
-
-
-def check_direction(direction: object) -> None:
-    """Refuse anything that is no direction of benefit."""
-    if direction not in get_args(Better):
-        raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
-
-
-def _code(item: Effect) -> str:
-    """Which fault an estimate is that cannot be used: missing, not finite, negative, without error."""
-    if math.isnan(item.y) or math.isnan(item.se):
-        return "F16"
-    return "F17" if math.isinf(item.y) or math.isinf(item.se) else "F22" if item.se < 0 else "F23"

@@ -14,17 +14,19 @@ from metastrata.evidence.arms import Entry, choose_timepoints, share_controls
 from metastrata.evidence.compute import Derived, compute, factor_of, mixed_metrics, unit_faults
 from metastrata.evidence.covariances import among, indefinite
 from metastrata.evidence.derive import recipe
-from metastrata.evidence.effect_set import Better as Better
-from metastrata.evidence.effect_set import Effect as Effect
+from metastrata.evidence.effect import Better as Better
+from metastrata.evidence.effect import Effect as Effect
+from metastrata.evidence.effect import Excluded as Excluded
+from metastrata.evidence.effect import Source as Source
+from metastrata.evidence.effect import check_direction
 from metastrata.evidence.effect_set import Effects as Effects
-from metastrata.evidence.effect_set import Excluded as Excluded
-from metastrata.evidence.effect_set import Source as Source
-from metastrata.evidence.effect_set import check_direction
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import (
     INDEPENDENT,
     BeforeAfter,
     ChangeScores,
+    Counts,
+    OnMissing,
     Options,
     Recipe,
     SharedControl,
@@ -51,6 +53,8 @@ def effect_sizes(
     timepoint: Timepoint = "refuse",
     shared_control: SharedControl = "refuse",
     zero_cells: ZeroCells = "only0",
+    on_missing: OnMissing = "refuse",
+    counts: Counts = "refuse",
     better: Mapping[str, Better] | None = None,
     strata: Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
@@ -84,6 +88,10 @@ def effect_sizes(
         keep both effects and their covariance (`Effects.covariance`).
     zero_cells : {"only0", "if0all", "all", "none"}
         Tables of counts that 1/2 is added to: those with a zero, all if one has a zero, all, none.
+    on_missing : {"refuse", "drop"}
+        Rows that lack a number: refuse the table, or leave them out and list them in ``effects.excluded``.
+    counts : {"refuse", "convert"}
+        Whether events of two arms may enter as an SMD, log odds ratio times sqrt(3) / pi.
     better : mapping, optional
         "lower" or "higher" for each endpoint.
     strata, endpoints : sequence of str, optional
@@ -112,7 +120,8 @@ def effect_sizes(
     if measure not in MEASURES:
         raise InputError(unknown("measure", measure, MEASURES))
     chosen = {"change_scores": (change_scores, ChangeScores), "before_after": (before_after, BeforeAfter),
-              "shared_control": (shared_control, SharedControl), "zero_cells": (zero_cells, ZeroCells)}  # fmt: skip
+              "shared_control": (shared_control, SharedControl), "zero_cells": (zero_cells, ZeroCells),
+              "on_missing": (on_missing, OnMissing), "counts": (counts, Counts)}  # fmt: skip
     for what, (choice, choices) in chosen.items():
         if choice not in get_args(choices):
             raise InputError(unknown(what, str(choice), get_args(choices)))
@@ -126,7 +135,7 @@ def effect_sizes(
     for direction in (better or {}).values():
         check_direction(direction)
     options = Options(measure, _correlation(r), change_scores, units or {}, variance, before_after, timepoint,
-                      shared_control, zero_cells)  # fmt: skip
+                      shared_control, zero_cells, on_missing, counts)  # fmt: skip
     effects, more = derive_effects(studies, options, better=better, strata=strata, endpoints=endpoints)
     if faults := [fault for fault in without_echoes([*faults, *more]) if fault.stops]:
         raise TableError(studies.source, faults)
@@ -164,7 +173,7 @@ def derive_effects(
 ) -> tuple[Effects, list[Fault]]:
     """Derive the effects of a table and return them with every fault found."""
     directions: dict[str, Better] = dict(better or {})
-    entries, excluded, faults = _entries(studies, strata, endpoints, directions)
+    entries, excluded, faults, notes = _entries(studies, strata, endpoints, directions)
     entries, aside, more = choose_timepoints(entries, options)
     excluded += [Excluded(e.row.text("study"), e.stratum, e.endpoint, why, e.row.number) for e, why in aside]
     faults += more
@@ -175,6 +184,8 @@ def derive_effects(
         found = recipe(entry.row, options)
         if isinstance(found, Recipe):
             derived.append((entry, found.with_(entry.texts, "derived", ())))
+        elif options.on_missing == "drop" and all(fault.code == "F16" for fault in found):
+            excluded.append(_dropped(entry, found))
         else:
             faults += found
     faults += unit_faults(derived, options) + mixed_metrics(derived, options)
@@ -185,10 +196,20 @@ def derive_effects(
     scaled = [(entry, found, factor_of(entry, found, options)) for entry, found in derived]
     pairs, more = control_covariances(scaled, items, options)
     faults += more + indefinite(np.array([i.se for i in items]), pairs, [i.study for i in items])
-    notes = tuple(replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes)
+    notes += [replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes]
     source = Source(studies, options, None if strata is None else tuple(strata))
-    effects = Effects(tuple(items), options.measure, tuple(order), directions, tuple(excluded), notes, source, pairs)
+    effects = Effects(
+        tuple(items), options.measure, tuple(order), directions, tuple(excluded), tuple(notes), source, pairs
+    )
     return effects, faults
+
+
+def _dropped(entry: Entry, faults: Sequence[Fault]) -> Excluded:
+    """A row left out for what it lacks."""
+    row = entry.row
+    waits = [fault.message.partition(": ")[2] for fault in faults if fault.severity == "waiting"]
+    lacking = waits or [fault.column or fault.message for fault in faults]
+    return Excluded(row.text("study"), entry.stratum, entry.endpoint, f"not reported: {', '.join(lacking)}", row.number)
 
 
 def rederive(effects: Effects, **changes: Any) -> Effects | None:
@@ -236,9 +257,10 @@ def _entries(
     strata: Sequence[str] | None,
     endpoints: Sequence[str] | None,
     directions: dict[str, Better],
-) -> tuple[list[Entry], list[Excluded], list[Fault]]:
-    """The rows wanted, with stratum and endpoint; the rows left out; what is wrong with their names."""
+) -> tuple[list[Entry], list[Excluded], list[Fault], list[Fault]]:
+    """The rows wanted, with stratum and endpoint; the rows left out; what is wrong with names; what was put right."""
     entries: list[Entry] = []
+    notes: list[Fault] = []
     excluded: list[Excluded] = []
     faults: list[Fault] = []
     for row in studies.rows:
@@ -249,8 +271,11 @@ def _entries(
             excluded.append(Excluded(row.text("study"), stratum, endpoint, row.excluded, row.number))
             continue
         faults += _direction(row, endpoint, directions)
+        if row.text("design") and stratum != row.text("design"):
+            said = f"design '{row.text('design')}' is read as '{stratum}'"
+            notes.append(replace(row.fault(said, "design", "note", "F45"), endpoint=endpoint))
         entries.append(Entry(row, stratum, endpoint))
-    return entries, excluded, faults
+    return entries, excluded, faults, notes
 
 
 def _stratum(row: Row, strata: Sequence[str] | None, faults: list[Fault]) -> str:

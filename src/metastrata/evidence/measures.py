@@ -23,6 +23,7 @@ from metastrata.evidence.measures_counts import (
     logit_proportion,
     peto_odds_ratio,
     risk_difference,
+    smd_from_counts,
 )
 from metastrata.evidence.measures_paired import (
     PPC_VARIANCES,
@@ -57,7 +58,7 @@ __all__ = [
     "COUNT_MEASURES", "MEASURES", "STANDARDISED", "Estimate", "Floats", "Measure", "arrays", "difference_of_changes",
     "hedges_j", "log_odds_ratio", "log_rate_ratio", "log_risk_ratio", "logit_proportion", "mc", "md",
     "peto_odds_ratio", "pooled_sd", "ppc2", "risk_difference", "rom", "romc", "sd_of_change", "smcc", "smcc_from_d",
-    "smcr", "smcrh", "smcrp", "smd", "smd1", "smd_from_d", "smdh", "unbiased_r",
+    "smcr", "smcrh", "smcrp", "smd", "smd1", "smd_from_counts", "smd_from_d", "smdh", "unbiased_r",
 ]  # fmt: skip
 
 Design = Literal["two arms", "before and after", "two arms, before and after", "one group", "any"]

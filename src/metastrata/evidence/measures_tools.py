@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -52,10 +53,17 @@ def hedges_j(df: ArrayLike) -> Floats:
     >>> round(float(hedges_j(16)), 6)
     0.952254
     """
-    from scipy.special import gammaln
-
     (m,) = arrays(df)
-    return np.asarray(np.exp(gammaln(m / 2) - np.log(np.sqrt(m / 2)) - gammaln((m - 1) / 2)))
+    known, place = np.unique(m, return_inverse=True)
+    j = np.array([_j(float(each)) for each in known])
+    return np.asarray(j[place].reshape(m.shape))
+
+
+def _j(m: float) -> float:
+    """J of one number of degrees of freedom; scipy.special would take a second to load."""
+    if not 1 < m < math.inf:
+        return 1.0 if m == math.inf else math.nan if m != m or m < 1 else 0.0
+    return math.exp(math.lgamma(m / 2) - math.log(math.sqrt(m / 2)) - math.lgamma((m - 1) / 2))
 
 
 def factor(df: ArrayLike, correct: bool) -> Floats:

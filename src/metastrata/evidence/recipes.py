@@ -31,6 +31,8 @@ ORIGINS: tuple[Origin, ...] = ("reported", "derived", "imputed", "assumed")
 ChangeScores = Literal["refuse", "convert", "as_reported"]
 BeforeAfter = Literal["SMCR", "SMCRH", "SMCRP"]
 SharedControl = Literal["refuse", "split", "combine", "covariance"]
+OnMissing = Literal["refuse", "drop"]
+Counts = Literal["refuse", "convert"]
 ZeroCells = Literal["only0", "if0all", "all", "none"]
 Timepoint = Literal["refuse", "first", "last"] | float
 Scale = Literal["raw", "change", "other"]
@@ -68,6 +70,11 @@ class Options:
         keep the effects with their covariance.
     zero_cells : {"only0", "if0all", "all", "none"}
         To which tables of counts 1/2 is added.
+    on_missing : {"refuse", "drop"}
+        What to do with rows whose effect cannot be derived because a number is missing: "drop" lists them among the
+        excluded.
+    counts : {"refuse", "convert"}
+        Whether events of two arms may enter as an SMD: log odds ratio times sqrt(3) / pi.
     """
 
     measure: str = "SMD"
@@ -79,6 +86,8 @@ class Options:
     timepoint: Timepoint = "refuse"
     shared_control: SharedControl = "refuse"
     zero_cells: ZeroCells = "only0"
+    on_missing: OnMissing = "refuse"
+    counts: Counts = "refuse"
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,7 @@ FORMULAS: dict[str, Formula] = {
     "RD": Formula(measures.risk_difference, _TWO, "none", RD_VARIANCES),
     "PETO": Formula(measures.peto_odds_ratio, _TWO, "none"),
     "IRR": Formula(measures.log_rate_ratio, _TWO, "none"),
+    "smd_from_counts": Formula(measures.smd_from_counts, _TWO, "SD of a logistic variable"),
     "PLO": Formula(measures.logit_proportion, "level of one group", "none", PLO_VARIANCES),
     "as_reported": Formula(_as_reported, "as reported", "as reported"),
 }
@@ -179,7 +189,7 @@ def evaluate(name: str, columns: measures.Floats, options: Options) -> measures.
     formula = FORMULAS[name]
     kind = options.variance if options.variance in formula.variances or options.variance != REVMAN else "LS"
     choices: dict[str, object] = {"variance": kind} if formula.variances else {}
-    if name in measures.COUNT_MEASURES:
+    if name in measures.COUNT_MEASURES or name == "smd_from_counts":
         choices["to"] = options.zero_cells
     return formula.function(*columns, **choices)
 

@@ -12,7 +12,8 @@ from metastrata.errors import Fault, InputError, TableError, nearest
 from metastrata.evidence.bias_tools import NOT_APPLICABLE, TOOLS, Tool, fold, guess, tool_named
 from metastrata.evidence.columns import clean
 from metastrata.evidence.studies import Studies
-from metastrata.evidence.tables import Grid, TableChoices, read_grid
+from metastrata.evidence.tables import Grid, TableChoices
+from metastrata.evidence.tables_open import read_grid
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from metastrata.errors import Fault
-from metastrata.evidence.effect_set import Effect, Effects
+from metastrata.evidence.effect import Effect
+from metastrata.evidence.effect_set import Effects
 from metastrata.evidence.measures import STANDARDISED
 from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening_rows import doubt, row_doubts, shared_scale_doubts

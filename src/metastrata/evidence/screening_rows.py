@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from metastrata.errors import Fault
 from metastrata.evidence import recover
-from metastrata.evidence.effect_set import Effect
+from metastrata.evidence.effect import Effect
 from metastrata.evidence.measures import STANDARDISED, hedges_j, pooled_sd
 from metastrata.evidence.recipes import Options
 

@@ -17,7 +17,7 @@ from itertools import combinations
 from metastrata.errors import Fault
 from metastrata.evidence.arms import Entry
 from metastrata.evidence.covariances import Pair
-from metastrata.evidence.effect_set import Effect
+from metastrata.evidence.effect import Effect
 from metastrata.evidence.measures import pooled_sd
 from metastrata.evidence.recipes import Options, Recipe
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from metastrata.errors import Fault, InputError, TableError
 from metastrata.evidence.columns import COLUMNS, Cell, CellError, as_written, clean, read_cell
 from metastrata.evidence.headers import column_name, read_header
-from metastrata.evidence.tables import TableChoices, read_grid
+from metastrata.evidence.tables import TableChoices
+from metastrata.evidence.tables_open import read_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,6 +201,7 @@ def _build(
     notes += [
         Fault(f"'{code}' was read as missing, {n} x", severity="note", code="F05") for code, n in reader.codes.items()
     ]
+    notes += _doubtful_names(rows)
     others = tuple(name for name in names if name and name not in COLUMNS)
     return Studies(source, tuple(rows), others, tuple(notes)), [*faults, *_endpoint_spellings(rows)]
 
@@ -258,6 +260,23 @@ def _put_right(name: str, text: str, value: Cell, number: int, study: str) -> li
     else:
         return []
     return [Fault(what, number, name, study, severity="note", code=code)]
+
+
+def _doubtful_names(rows: Sequence[Row]) -> list[Fault]:
+    """Names of studies that other programs change: "NA" (F08), and numbers with zeros in front (F07)."""
+    notes = []
+    first: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        name = row.text("study")
+        if name.casefold() in ("na", "n/a", "none", "nan", "null"):
+            notes.append(
+                row.fault(f"the study is called '{name}': read as a name, not as missing", "study", "note", "F08")
+            )
+        seen, number = first.setdefault(name.lstrip("0") if name.isdigit() else name, (name, row.number))
+        if seen != name:
+            message = f"'{name}' and '{seen}' (row {number}) are read as two studies: is it one, with zeros lost?"
+            notes.append(row.fault(message, "study", "warn", "F07"))
+    return notes
 
 
 def _endpoint_spellings(rows: Sequence[Row]) -> list[Fault]:

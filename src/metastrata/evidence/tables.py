@@ -1,26 +1,14 @@
-"""A table as it stands in a file: cells as text, with the rows a spreadsheet would number; and how to read one."""
+"""A table as it stands in a file: cells as text, with the rows a spreadsheet would number; how one is to be read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from metastrata.errors import Fault, InputError, nearest, unknown
+from metastrata.errors import Fault, InputError, unknown
 
 MAX_BYTES = 100_000_000
 SEPARATORS = {",": ",", ";": ";", "\t": "\t", "tab": "\t", "|": "|"}
 DECIMALS = (".", ",")
-KINDS = {
-    ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".txt": "csv", "": "csv",
-    ".xlsx": "excel", ".xlsm": "excel", ".zip": "package", ".rm5": "rm5",
-}  # fmt: skip
-REFUSED = {
-    ".xls": "the old Excel format: save it as .xlsx",
-    ".ods": "an OpenDocument spreadsheet: save it as .xlsx or as CSV UTF-8",
-    ".rm6": "not a format metastrata reads: export the data package (.zip)",
-    ".pdf": "not a table: type its numbers into a CSV file or a workbook",
-}
 
 
 @dataclass(frozen=True)
@@ -87,68 +75,6 @@ class Grid:
     body: tuple[tuple[int, tuple[str, ...]], ...]
     faults: tuple[Fault, ...] = ()
     notes: tuple[Fault, ...] = ()
-
-
-def read_grid(path: Path, choices: TableChoices) -> Grid:
-    """Read a file as a table of texts; its ending says which kind it is.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read as a table at all.
-    """
-    ending = path.suffix.casefold()
-    if ending in REFUSED:
-        raise InputError(f"{path.name} is {REFUSED[ending]}")
-    if ending not in KINDS and path.exists():
-        raise InputError(
-            f"{path.name}: '{ending}' is not a kind of table metastrata reads: {', '.join(filter(None, KINDS))}"
-        )
-    data = read_bytes(path)
-    kind = KINDS.get(ending, "csv")
-    if choices.sheet is not None and kind != "excel":
-        raise InputError(f"{path.name}: sheet = '{choices.sheet}' is declared, but only a workbook has sheets")
-    if kind == "excel":
-        from metastrata.evidence.tables_excel import read_excel
-
-        return read_excel(path.name, data, choices)
-    if kind == "package":
-        from metastrata.evidence.tables_package import read_package
-
-        return read_package(path.name, data, choices)
-    if kind == "rm5":
-        from metastrata.evidence.tables_rm5 import read_rm5
-
-        return read_rm5(path.name, data, choices)
-    from metastrata.evidence.tables_csv import read_csv
-
-    return read_csv(path.name, data, choices)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, refused in plain words if it is not there, not a file, or far too large."""
-    try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{path.name} has {path.stat().st_size / 1e6:.0f} MB: more than a study table can need", "F12"
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        near = nearest(path.name, _tables_beside(path))
-        raise InputError(f"no study table at {path}{near}") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot read {path!r}: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _tables_beside(path: Path) -> Sequence[str]:
-    try:
-        return [p.name for p in path.parent.iterdir() if p.suffix and p.suffix.casefold() in KINDS]
-    except OSError:
-        return []
 
 
 def _is_number(text: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metastrata.errors import Fault, InputError, nearest
+from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.tables import Grid, TableChoices
 
 Kind = Literal["continuous", "dichotomous", "generic", "ipd"]
@@ -174,8 +175,6 @@ def _misfit(outcome: Outcome, measure: str | None) -> str:
         if measure in ("GEN", outcome.effect):
             return ""
         return f"{said} with the effect measure '{outcome.effect}', not {measure}"
-    from metastrata.evidence.measures import MEASURES
-
     if measure not in MEASURES or any(set(needed) <= set(VALUES[outcome.kind]) for needed in MEASURES[measure].columns):
         return ""
     others = [kind for kind in ("continuous", "dichotomous") if kind != outcome.kind and _gives(kind, measure)]
@@ -184,8 +183,6 @@ def _misfit(outcome: Outcome, measure: str | None) -> str:
 
 
 def _gives(kind: Kind, measure: str) -> bool:
-    from metastrata.evidence.measures import MEASURES
-
     return any(set(needed) <= set(VALUES[kind]) for needed in MEASURES[measure].columns)
 
 

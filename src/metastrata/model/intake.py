@@ -8,7 +8,7 @@ from dataclasses import replace
 from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
 from metastrata.evidence.effects import Effects, derive_effects
 from metastrata.evidence.screening import screen, settle
-from metastrata.evidence.studies import load_studies
+from metastrata.evidence.studies import Studies, load_studies
 from metastrata.model.figure_intake import figure_faults
 from metastrata.model.plan import Alternative, Plan
 
@@ -39,16 +39,19 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         endpoints=tuple(plan.endpoints),
     )
     named = [row.text("endpoint") for row in studies.rows]
+    few: list[Fault] = []
     for name in plan.endpoints:
         if name not in named:
             more.append(Fault(f"the plan has the endpoint '{name}', but no row has", endpoint=name, code="F47"))
+        elif not any(fault.endpoint == name for fault in more):
+            few += _none_or_one(name, effects)
     more += figure_faults(plan, studies) if alternative is None else []
     known = dict.fromkeys(row.text("study") for row in studies.rows)
     if alternative is not None:
         for name in alternative.leave_out:
             if name not in known:
                 raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {unknown('study', name, known)}")
-    doubts = [*studies.notes, *effects.notes, *_doubts(plan, effects, alternative)]
+    doubts = [*studies.notes, *effects.notes, *few, *_unchecked(studies, effects), *_doubts(plan, effects, alternative)]
     doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
     quiet = tuple(fault for fault in doubts if not fault.stops)
     return replace(effects, notes=quiet), [*without_echoes([*faults, *more]), *doubts]
@@ -60,6 +63,31 @@ def _doubts(plan: Plan, effects: Effects, alternative: Alternative | None) -> li
     kept = effects.without(name for name in gone if name in effects.studies)
     left_out = {name for other in plan.alternatives for name in other.leave_out}
     return screen(kept, plan.options(alternative), strata=tuple(plan.strata), left_out=left_out)
+
+
+def _none_or_one(name: str, effects: Effects) -> list[Fault]:
+    """F47, F48: an endpoint with nothing to pool."""
+    items = [item for item in effects.items if item.endpoint == name]
+    if len(items) > 1:
+        return []
+    if items:
+        message = f"one study ({items[0].study}): it is reported as it is, nothing is pooled"
+        return [Fault(message, endpoint=name, severity="warn", code="F48")]
+    gone = ", ".join(f"{e.study} ({e.reason})" for e in effects.excluded if e.endpoint == name)
+    return [Fault(f"no study to analyse, all are left out: {gone}", endpoint=name, severity="warn", code="F47")]
+
+
+def _unchecked(studies: Studies, effects: Effects) -> list[Fault]:
+    """F39: swapped arms look like any other row; only a reader of the paper finds them."""
+    used = {item.study for item in effects.items}
+    done = {row.text("study") for row in studies.rows if row.text("checked") == "yes"}
+    if not used or used <= done:
+        return []
+    message = (
+        f"{len(used & done)} of {len(used)} studies have a row marked as checked against the paper (column 'checked'): "
+        "arms that are swapped cannot be found by computing, so check one row of each by hand"
+    )
+    return [Fault(message, column="checked", severity="note", code="F39")]
 
 
 def _idle(plan: Plan, doubts: Iterable[Fault], studies: Iterable[str]) -> list[Fault]:

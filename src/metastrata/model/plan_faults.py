@@ -62,10 +62,10 @@ def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> str:
         fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
     if kind == "missing":
-        return f"'{where}' is missing{_choices_of(place[-1])}"
+        return f"'{where}' is missing{_choices_of(place[-1])}{_code(place)}"
     if kind == "literal_error":
         choices = [c.strip(" '") for c in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}"
+        return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}{_code(place)}"
     if kind == "value_error":
         cause = error["ctx"]["error"]
         said = isinstance(seen, (dict, BaseModel)) or isinstance(cause, MetastrataError)
@@ -85,6 +85,11 @@ def _place(location: tuple[Any, ...], content: dict[str, Any]) -> list[str]:
         name = entry.get("name", int(place[1]) + 1) if isinstance(entry, dict) else int(place[1]) + 1
         place[:2] = [f"alternative '{name}'"]
     return place
+
+
+def _code(place: list[str]) -> str:
+    """The code of the fault, where the catalogue has it: an endpoint without its direction of benefit."""
+    return " [F36]" if place[0] == "endpoints" and place[-1] == "better" else ""
 
 
 def _choices_of(key: str) -> str:

@@ -9,7 +9,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from metastrata.errors import nearest
 from metastrata.evidence.effects import Better
 from metastrata.evidence.measures import MEASURES
-from metastrata.evidence.recipes import INDEPENDENT, BeforeAfter, ChangeScores, SharedControl, ZeroCells
+from metastrata.evidence.recipes import (
+    INDEPENDENT,
+    BeforeAfter,
+    ChangeScores,
+    Counts,
+    OnMissing,
+    SharedControl,
+    ZeroCells,
+)
 from metastrata.evidence.tables import TableChoices
 from metastrata.model.answers import DEFAULT, answer_named
 from metastrata.model.model import Heterogeneity, Mean
@@ -145,6 +153,8 @@ class EffectChoices(Frozen):
     timepoint: Timepoint = "refuse"
     shared_control: SharedControl = "refuse"
     zero_cells: ZeroCells = "only0"
+    on_missing: OnMissing = "refuse"
+    counts: Counts = "refuse"
 
     @model_validator(mode="after")
     def _has_this_variance(self) -> EffectChoices:
@@ -215,6 +225,8 @@ class Alternative(Frozen):
     timepoint: AnyTimepoint = None
     shared_control: SharedControl | None = None
     zero_cells: ZeroCells | None = None
+    on_missing: OnMissing | None = None
+    counts: Counts | None = None
     mean: Mean | None = None
     heterogeneity: Heterogeneity | None = None
     priors: dict[str, PriorText] = Field(default_factory=dict)

@@ -1,0 +1,87 @@
+"""One effect: what a study says of an endpoint, what was left out, and what effects were derived from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from metastrata.errors import Fault, InputError, unknown
+from metastrata.evidence.columns import Cell
+from metastrata.evidence.recipes import Metric, Options, Origin
+from metastrata.evidence.studies import Studies
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One study's effect on one endpoint.
+
+    Attributes
+    ----------
+    study, stratum, endpoint : str
+        Who, of which design, on what.
+    y, se : float
+        Estimate and standard error.
+    derivation : str
+        How they were come by, in words.
+    origin : {"reported", "derived", "imputed", "assumed"}
+        As printed; computed from what is printed; with a mean or an SD guessed from quantiles; with a value that the
+        study does not print at all.
+    cells : mapping
+        The study's row, for tables and figures.
+    metric : Metric
+        What it is an effect of: only like is pooled with like.
+    """
+
+    study: str
+    stratum: str
+    endpoint: str
+    y: float
+    se: float
+    derivation: str = "as given"
+    origin: Origin = "reported"
+    row: int | None = None
+    cells: Mapping[str, Cell] = field(default_factory=dict, repr=False)
+    metric: Metric = field(default=Metric(), repr=False)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A row left out, and why."""
+
+    study: str
+    stratum: str
+    endpoint: str
+    reason: str
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What effects were derived from: a table, the options, and which strata were wanted."""
+
+    studies: Studies
+    options: Options
+    strata: tuple[str, ...] | None = None
+
+
+def check_direction(direction: object) -> None:
+    """Refuse anything that is no direction of benefit."""
+    if direction not in get_args(Better):
+        raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
+
+
+def bad_estimate(item: Effect) -> list[Fault]:
+    """What is wrong with an estimate and its error: missing, not finite, negative, without error."""
+    if math.isfinite(item.y) and math.isfinite(item.se) and item.se > 0:
+        return []
+    code = "F22" if item.se < 0 else "F23"
+    if math.isnan(item.y) or math.isnan(item.se):
+        code = "F16"
+    elif math.isinf(item.y) or math.isinf(item.se):
+        code = "F17"
+    message = f"y = {item.y}, se = {item.se}: both must be finite, and se > 0"
+    return [Fault(message, item.row, None, item.study, code=code)]
