@@ -15,6 +15,7 @@ import typer
 from metastrata.errors import InputError, MetastrataError, RunInterruptedError, TableError, without_echoes
 
 if TYPE_CHECKING:
+    from metastrata.errors import Fault
     from metastrata.evidence.effects import Effect
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def _err(text: str) -> None:
 def _stop(error: MetastrataError) -> NoReturn:
     """Say what is wrong in plain words and leave with its exit status."""
     code = error.faults[0].code if isinstance(error, InputError) and not isinstance(error, TableError) else ""
-    _err(f"metastrata: {error}{f' [{code}]' if code else ''}")
+    _err(f"metastrata: {error}{f' [{code}]' if code and f'[{code}]' not in str(error) else ''}")
     if isinstance(error, RunInterruptedError):
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(WRONG if isinstance(error, InputError) else UNRELIABLE)
@@ -64,7 +65,9 @@ def check(plan: PlanPath) -> None:
     except MetastrataError as error:
         _stop(error)
     stopping = [fault for fault in faults if fault.stops]
+    doubts = [fault for fault in without_echoes(faults) if not fault.stops]
     if stopping:
+        _worth_knowing(doubts)
         _stop(TableError(read.table.name, stopping))
     typer.echo(f"{read.title}\nmodel: mean {read.model.mean}, heterogeneity {read.model.heterogeneity}")
     for name, text in read.statistical_model().prior_lines().items():
@@ -79,12 +82,16 @@ def check(plan: PlanPath) -> None:
             )
         for gone in part.excluded:
             typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
-    doubts = [fault for fault in without_echoes(faults) if not fault.stops]
+    _worth_knowing(doubts)
+    typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
+
+
+def _worth_knowing(doubts: Sequence[Fault]) -> None:
+    """Print warnings and notes."""
     if doubts:
         typer.echo("\nworth knowing:")
         for fault in doubts:
             typer.echo(f"  {fault.severity}: {fault.coded}")
-    typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
 
 
 def _counts(items: tuple[object, ...]) -> str:

@@ -244,7 +244,7 @@ def test_every_fault_of_a_plan_is_told_at_once(refusal):
     assert [line.strip().split(";")[0].split(":")[0] for line in lines[1:]] == [
         "'title' is missing",
         "model.priors.tau",
-        "'endpoints.pain.better' is missing",
+        "[F36] 'endpoints.pain.better' is missing",
         "unknown key 'endpoints.pain.bettr'",
     ]
 

@@ -191,6 +191,7 @@ def _same_control(items: Sequence[Effect], options: Options) -> list[Fault]:
               "say so in the column shared_control, or its patients count twice", "n_control", "acknowledge")
         for group in arms.values()
         for item in group[1:]
+        if item.study.casefold() != group[0].study.casefold()
     ]  # fmt: skip
 
 

@@ -198,6 +198,7 @@ def _regression(effects: Effects, method: str, interval: str, level: float, mode
     if len(names) >= len(effects):
         raise InputError(
             f"moderators {moderators!r}: {len(names)} coefficients for {len(effects)} studies leave nothing to "
-            f"estimate the heterogeneity from; at most {len(effects) - 1} coefficients, the intercept among them"
+            f"estimate the heterogeneity from; at most {len(effects) - 1} coefficients, the intercept among them",
+            "F56",
         )
     return meta_regression(effects.y, effects.se**2, x, method, interval, level=level, names=names)

@@ -18,6 +18,8 @@ from metastrata.evidence.effects import Effects
 from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import Sampled, assemble, complete
+from metastrata.inference.saved import load_draws as load_draws
+from metastrata.inference.saved import write_draws
 from metastrata.model.model import Model
 
 if TYPE_CHECKING:
@@ -117,9 +119,7 @@ class Fit:
 
     def save(self, path: str | Path) -> Path:
         """Write the draws to a NetCDF file; read them back with `load_draws`."""
-        path = Path(path)
-        tree = self.draws.copy()
-        tree.attrs = {
+        attributes = {
             "engine": self.engine,
             "status": self.status,
             "reasons": json.dumps(self.reasons),
@@ -129,24 +129,12 @@ class Fit:
             ),
             "settings": json.dumps(self.settings),
         }
-        tree.to_netcdf(path, engine="h5netcdf")
-        return path
+        return write_draws(self.draws, path, attributes)
 
     def __repr__(self) -> str:
         k, s = len(self.effects), len(self.design.strata)
         why = f": {'; '.join(self.reasons)}" if self.reasons else ""
         return f"<Fit {self.endpoint}, {k} studies in {s} strata, {self.engine}, {self.status}{why}>"
-
-
-def load_draws(path: str | Path) -> xr.DataTree:
-    """Read the draws of a saved fit."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"no saved fit at {path}")
-    try:
-        return xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a saved fit, or is damaged: {error}") from None
 
 
 def fit(

@@ -188,9 +188,11 @@ def read_plan(path: str | Path) -> Plan:
     try:
         return Plan.model_validate({**content, "path": path, "sha256": hashlib.sha256(raw).hexdigest()})
     except ValidationError as error:
-        lines = list(dict.fromkeys(explain(item, content, Plan) for item in error.errors()))
-        raise PlanError(
-            "\n  ".join([f"{path.name}:", *lines] if len(lines) > 1 else [f"{path.name}: {lines[0]}"])
-        ) from None
+        faults = tuple(dict.fromkeys(explain(item, content, Plan) for item in error.errors()))
+        lines = [fault.coded for fault in faults]
+        text = "\n  ".join([f"{path.name}:", *lines] if len(lines) > 1 else [f"{path.name}: {lines[0]}"])
+        refusal = PlanError(text)
+        refusal.faults = faults
+        raise refusal from None
     except MetastrataError as error:
         raise PlanError(f"{path.name}: {error}") from None

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from metastrata.errors import MetastrataError, nearest
+from metastrata.errors import Fault, MetastrataError, nearest
 from metastrata.evidence.effects import Better
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
 from metastrata.model.plan_sections import (
@@ -51,9 +51,13 @@ _WANTED = {
 }
 
 
-def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> str:
+def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> Fault:
     """One fault of a plan in a plain sentence; `plan` is the class whose keys stand outside any section."""
     place = _place(error["loc"], content)
+    return Fault(_sentence(error, place, plan), code=_code(place) if place else "")
+
+
+def _sentence(error: Any, place: list[str], plan: type[BaseModel]) -> str:
     where = ".".join(place) or "plan"
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
@@ -62,10 +66,10 @@ def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> str:
         fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
     if kind == "missing":
-        return f"'{where}' is missing{_choices_of(place[-1])}{_code(place)}"
+        return f"'{where}' is missing{_choices_of(place[-1])}"
     if kind == "literal_error":
         choices = [c.strip(" '") for c in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}{_code(place)}"
+        return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}"
     if kind == "value_error":
         cause = error["ctx"]["error"]
         said = isinstance(seen, (dict, BaseModel)) or isinstance(cause, MetastrataError)
@@ -89,7 +93,7 @@ def _place(location: tuple[Any, ...], content: dict[str, Any]) -> list[str]:
 
 def _code(place: list[str]) -> str:
     """The code of the fault, where the catalogue has it: an endpoint without its direction of benefit."""
-    return " [F36]" if place[0] == "endpoints" and place[-1] == "better" else ""
+    return "F36" if place[0] == "endpoints" and place[-1] == "better" else ""
 
 
 def _choices_of(key: str) -> str:

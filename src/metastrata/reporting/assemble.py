@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metastrata.errors import InputError
+from metastrata.inference.saved import refuse_newer
 from metastrata.reporting.document import Document, Styled, Text, text
 from metastrata.reporting.record import Node
+from metastrata.reporting.results import SCHEMA
 from metastrata.reporting.sections import sections
 from metastrata.reporting.sections.source import Source
 
@@ -39,7 +41,10 @@ def read_results(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{folder} is not a folder of results: it has no results.json") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read, or is damaged: {error}") from None
+        raise InputError(f"{path} cannot be read, or is damaged: {error}", "F13") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} cannot be read, or is damaged: it is no record of results", "F13")
+    refuse_newer(path.name, content.get("schema"), SCHEMA, content.get("metastrata", "?"))
     return content
 
 
