@@ -1,0 +1,84 @@
+"""From a problem to its solution at each level of resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastrata.inference.bumps import Bumps, place
+from metastrata.inference.components import Solution
+from metastrata.inference.grid.contrasts import apart, joined, pooling
+from metastrata.inference.grid.draws import draw_apart, draw_tree
+from metastrata.inference.grid.look import Look, Problem, look
+from metastrata.inference.grid.tree import Apart, Tree
+
+Floats = NDArray[np.float64]
+
+PAD = 20
+
+
+def linked(problem: Problem) -> Callable[[int], Solution]:
+    """Strata joined through mu."""
+    found = look(problem)
+
+    def solve(level: int) -> Solution:
+        tree = _tree(found, level)
+        return Solution(
+            tree.log_evidence,
+            tree.mu,
+            tree.omega,
+            tree.strata,
+            lambda a, b: joined(tree, a, b),
+            lambda a, b: pooling(tree, a, b),
+            lambda size, rng: draw_tree(tree, size, rng),
+            tree.inconsistency,
+        )
+
+    return solve
+
+
+def _tree(found: Look, level: int) -> Tree:
+    problem, (rules, between) = found.problem, found.final_rules
+    rules, between = tuple(rule.refined(level) for rule in rules), between.refined(level)
+    grid = _grid(found, None, level, not between.t.any())
+    return Tree(problem.branches(rules, grid.x, level), problem.outer(rules), between, problem.prior, grid)
+
+
+def separate(problem: Problem) -> Callable[[int], Solution]:
+    """Strata whose means have nothing to do with each other."""
+    seen = look(problem)
+
+    def solve(level: int) -> Solution:
+        found = _apart(seen, level)
+        return Solution(
+            found.log_evidence,
+            None,
+            None,
+            found.strata,
+            lambda a, b: apart(found, a, b),
+            None,
+            lambda size, rng: draw_apart(found, size, rng),
+        )
+
+    return solve
+
+
+def _apart(found: Look, level: int) -> Apart:
+    problem = found.problem
+    rules = tuple(rule.refined(level) for rule in found.final_rules[0])
+    grids = tuple(_grid(found, s, level, True) for s in range(len(problem.strata)))
+    branches = tuple(problem.branches(rules, grid.x, level)[s] for s, grid in enumerate(grids))
+    return Apart(branches, problem.outer(rules), problem.prior, grids)
+
+
+def _grid(found: Look, s: int | None, level: int, sharp: bool) -> Bumps:
+    """The final grid of one stratum, or of all; `sharp` if the ends of a uniform prior are not blurred by omega."""
+    layout, low, high = found.layout(s, level)
+    prior = found.problem.prior
+    if prior is None or prior.family != "uniform":
+        return place(layout, low, high)
+    if sharp:  # bumps fit poorly near the ends of their grid: go on beyond those of the prior
+        low, high = np.array([low, high]) + np.array([-PAD, PAD]) * layout.spacing(np.array([low, high]))
+    return place(layout, float(low), float(high), prior.parameters)

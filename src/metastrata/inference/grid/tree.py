@@ -1,0 +1,269 @@
+"""Strata joined through mu: forward to mu and omega, backward to every stratum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastrata.inference.bumps import Bumps
+from metastrata.inference.components import heavy_tail, log_total, scale_density
+from metastrata.inference.densities import log_density
+from metastrata.inference.grid.branches import Branch, Setting
+from metastrata.inference.grid.stratum import StratumPosterior
+from metastrata.inference.marginals import ScaleDensity
+from metastrata.inference.mixtures import NormalMixture
+from metastrata.inference.quadrature import ScaleRule
+from metastrata.model.priors import Prior
+
+Floats = NDArray[np.float64]
+
+LEAST = 1e-290
+MOST = 600.0
+
+
+def log_prior_of_mu(prior: Prior | None, x: Floats) -> Floats:
+    """Log density of the prior of a mean; flat if there is none. The ends of a uniform are kept by the grid."""
+    if prior is None:
+        return np.zeros(len(x))
+    if prior.family == "uniform":
+        return np.full(len(x), -np.log(prior.parameters[1] - prior.parameters[0]))
+    return log_density(prior, x)
+
+
+@dataclass(frozen=True, eq=False)
+class Outer:
+    """What all strata share beside mu and omega: the setting, and tau if it is common. Combined in one axis.
+
+    Attributes
+    ----------
+    settings : tuple of Setting
+    tau : ScaleRule or None
+        Nodes of a common tau.
+    """
+
+    settings: tuple[Setting, ...]
+    tau: ScaleRule | None
+
+    @property
+    def inner(self) -> int:
+        """Number of nodes of a common tau; 1 if there is none."""
+        return 1 if self.tau is None else len(self.tau.t)
+
+    @cached_property
+    def log_mass(self) -> Floats:
+        """Log of the prior mass of each combination, shape (outer,)."""
+        own = np.array([setting.log_mass for setting in self.settings])
+        return np.ravel(own[:, None] + (np.zeros(1) if self.tau is None else self.tau.log_mass))
+
+    def own(self, branch: Branch) -> Floats:
+        """Log of what a stratum says of its mean, a tau of its own summed over; shape (outer, x)."""
+        table = branch.log_table
+        if self.tau is not None:
+            return table.reshape(-1, table.shape[-1])
+        return log_total(table + branch.rule.log_mass[:, None], (1,))
+
+    def joint(self, branch: Branch, rest: Floats) -> Floats:
+        """Log of mean and tau of a stratum, given the log of what the rest says (outer, x); (setting, tau, x)."""
+        table = branch.log_table
+        if self.tau is not None:
+            return np.asarray(table + rest.reshape(table.shape))
+        return np.asarray(table + branch.rule.log_mass[:, None] + rest[:, None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Strata joined through mu by omega, on given nodes.
+
+    Attributes
+    ----------
+    branches : tuple of Branch
+        All on the points of `grid`.
+    outer : Outer
+    between : ScaleRule
+        Nodes of omega; one, of 0, if the strata have one mean.
+    prior : Prior or None
+        Of mu.
+    grid : Bumps
+        Of mu; its points are those of every stratum mean too.
+    """
+
+    branches: tuple[Branch, ...]
+    outer: Outer
+    between: ScaleRule
+    prior: Prior | None
+    grid: Bumps
+
+    @cached_property
+    def open(self) -> Bumps:
+        """The grid of stratum means: without the ends of a uniform prior of mu, unless they are mu itself."""
+        return replace(self.grid, bounds=None) if self.between.t.any() and self.grid.bounds else self.grid
+
+    @cached_property
+    def _likelihoods(self) -> tuple[Floats, Floats]:
+        """What each stratum says of its own mean, up to a factor, as bumps (stratum, outer, bump); log factors."""
+        logs = np.stack([self.outer.own(branch) for branch in self.branches])
+        shift = logs.max((1, 2))
+        with np.errstate(under="ignore"):
+            return self.open.fit(np.exp(logs - shift[:, None, None])), shift
+
+    @cached_property
+    def messages(self) -> Floats:
+        """Log of what each stratum says of mu, shape (stratum, outer, omega, mu)."""
+        coefficients, shift = self._likelihoods
+        strata, outer, size = coefficients.shape
+        functions = np.broadcast_to(coefficients.reshape(-1, 1, size), (strata * outer, len(self.between.t), size))
+        blurred = self.open.blurred(functions, self.between.t**2).reshape(strata, outer, -1, size)
+        return np.asarray(np.log(np.maximum(blurred, LEAST)) + shift[:, None, None, None])
+
+    @cached_property
+    def _log_base(self) -> Floats:
+        """Log of the priors, shape (outer, omega, mu)."""
+        return np.asarray(
+            self.outer.log_mass[:, None, None]
+            + self.between.log_mass[:, None]
+            + log_prior_of_mu(self.prior, self.grid.x)
+        )
+
+    @cached_property
+    def _log_joint(self) -> Floats:
+        return np.asarray(self._log_base + self.messages.sum(0))
+
+    @cached_property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood."""
+        peak = float(np.max(self._log_joint))
+        with np.errstate(under="ignore"):
+            by_mu = np.exp(self._log_joint - peak).sum((0, 1))
+        return peak + float(np.log(np.sum(by_mu * self.grid.quadrature)))
+
+    @cached_property
+    def density(self) -> Floats:
+        """Posterior mass of outer and omega, density of mu, shape (outer, omega, mu)."""
+        with np.errstate(under="ignore"):
+            return np.exp(self._log_joint - self.log_evidence)
+
+    @cached_property
+    def mass(self) -> Floats:
+        """Posterior mass, shape (outer, omega, mu)."""
+        return np.asarray(self.density * self.grid.quadrature)
+
+    def cavity(self, *left_out: int) -> Floats:
+        """The posterior without some strata, as bumps of mu, shape (outer, omega, bump)."""
+        keep = [s for s in range(len(self.branches)) if s not in left_out]
+        log = self._log_base - self.log_evidence + self.messages[keep].sum(0)
+        with np.errstate(under="ignore"):
+            return self.grid.fit(np.exp(np.minimum(log, MOST)))
+
+    @cached_property
+    def strata(self) -> tuple[StratumPosterior, ...]:
+        """Posterior of each stratum."""
+        return tuple(posterior for posterior, _ in self._strata)
+
+    @cached_property
+    def _strata(self) -> list[tuple[StratumPosterior, float]]:
+        """Posterior of each stratum, and its total before normalising, which should be 1."""
+        found = []
+        for s, branch in enumerate(self.branches):
+            rest = self.grid.blurred(self.cavity(s), self.between.t**2).sum(1)
+            log = self.outer.joint(branch, np.log(np.maximum(rest, LEAST)))
+            with np.errstate(under="ignore"):
+                joint = np.exp(np.minimum(log, MOST))
+            total = float(np.sum(joint * self.open.quadrature))
+            found.append((StratumPosterior(branch, self.open, joint / total), total))
+        return found
+
+    @property
+    def inconsistency(self) -> float:
+        """Disagreement of the evidence seen from the strata with that seen from mu, on the log scale."""
+        return max(abs(float(np.log(max(total, 1e-300)))) for _, total in self._strata)
+
+    @cached_property
+    def mu(self) -> NormalMixture:
+        """Posterior of mu."""
+        found = self.grid.mixture(self.density.sum((0, 1)))
+        heavy = heavy_tail(self.between, np.einsum("com,m->o", self.mass, self.grid.x**2))
+        return NormalMixture(found.weight, found.centre, found.spread, infinite_sd=heavy, cut=found.cut)
+
+    @cached_property
+    def omega(self) -> ScaleDensity | None:
+        """Posterior of omega, if it is not known."""
+        return scale_density(self.between, self.mass.sum((0, 2))) if self.between.panels else None
+
+    @cached_property
+    def outer_mass(self) -> Floats:
+        """Posterior mass of each outer combination, shape (outer,)."""
+        return np.asarray(self.mass.sum((1, 2)))
+
+    def by_tau(self, s: int) -> Floats:
+        """What stratum s says of mu at each tau and omega, as shares of the sum over tau (outer, tau, omega, mu)."""
+        branch = self.branches[s]
+        if self.outer.tau is not None:
+            return np.ones((len(self.outer.log_mass), 1, len(self.between.t), len(self.grid.x)))
+        log = branch.log_table + branch.rule.log_mass[:, None]
+        with np.errstate(under="ignore"):
+            functions = self.open.fit(np.exp(log - log.max()))
+        outer, taus, size = functions.shape
+        wide = np.broadcast_to(functions.reshape(-1, 1, size), (outer * taus, len(self.between.t), size))
+        blurred = np.maximum(self.open.blurred(wide, self.between.t**2), LEAST).reshape(outer, taus, -1, size)
+        return np.asarray(blurred / blurred.sum(1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Strata with nothing between them but what `Outer` holds; each on a grid of its own.
+
+    Attributes
+    ----------
+    branches : tuple of Branch
+    outer : Outer
+    prior : Prior or None
+        Of each mean.
+    grids : tuple of Bumps
+    """
+
+    branches: tuple[Branch, ...]
+    outer: Outer
+    prior: Prior | None
+    grids: tuple[Bumps, ...]
+
+    @cached_property
+    def _evidence(self) -> list[Floats]:
+        """Log evidence of each stratum in each outer combination, shape (outer,)."""
+        found = []
+        for branch, grid in zip(self.branches, self.grids, strict=True):
+            log = self.outer.own(branch) + log_prior_of_mu(self.prior, grid.x)
+            peak = log.max(1)
+            with np.errstate(under="ignore"):
+                found.append(peak + np.log(np.exp(log - peak[:, None]) @ grid.quadrature))
+        return found
+
+    @cached_property
+    def _log_outer(self) -> Floats:
+        return np.asarray(self.outer.log_mass + sum(self._evidence))
+
+    @cached_property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood."""
+        return float(log_total(self._log_outer, (0,)))
+
+    @cached_property
+    def outer_mass(self) -> Floats:
+        """Posterior mass of each outer combination, shape (outer,)."""
+        return np.exp(self._log_outer - self.log_evidence)
+
+    @cached_property
+    def strata(self) -> tuple[StratumPosterior, ...]:
+        """Posterior of each stratum."""
+        found = []
+        for s, (branch, grid) in enumerate(zip(self.branches, self.grids, strict=True)):
+            other = self._log_outer - self._evidence[s] - self.log_evidence
+            log = self.outer.joint(branch, other[:, None] + log_prior_of_mu(self.prior, grid.x))
+            with np.errstate(under="ignore"):
+                joint = np.exp(log)
+            found.append(StratumPosterior(branch, grid, joint / float(np.sum(joint * grid.quadrature))))
+        return tuple(found)
+
+
