@@ -11,7 +11,7 @@ import numpy as np
 from metastrata.errors import Fault, nearest
 from metastrata.evidence.arms import Entry
 from metastrata.evidence.effect import Effect
-from metastrata.evidence.recipes import Options, Recipe, evaluate, metric_of
+from metastrata.evidence.recipes import Options, Recipe, Statistics, evaluate, metric_of
 
 Derived = tuple[Entry, Recipe]
 
@@ -69,16 +69,18 @@ def compute(derived: Sequence[Derived], options: Options) -> tuple[list[Effect],
         factor = factor_of(entry, found, options)
         y_i, se_i = estimates[i][0] * factor, estimates[i][1] * factor
         if math.isfinite(y_i) and math.isfinite(se_i) and se_i > 0:
-            items.append(_effect(entry, found, y_i, se_i))
+            items.append(_effect(entry, found, y_i, se_i, factor))
         else:
             faults.append(_not_computed(entry, found, y_i, se_i))
     return items, faults
 
 
-def _effect(entry: Entry, found: Recipe, y: float, se: float) -> Effect:
+def _effect(entry: Entry, found: Recipe, y: float, se: float, factor: float) -> Effect:
     row = entry.row
+    assumed = found.origin == "assumed" and found.formula.startswith("smcr")
+    raw = None if found.formula == "as_reported" else Statistics(found.formula, found.arguments, factor, assumed)
     return Effect(row.text("study"), entry.stratum, entry.endpoint, y, se, found.text, found.origin, row.number,
-                  row.cells, metric_of(found, row))  # fmt: skip
+                  row.cells, metric_of(found, row), raw)  # fmt: skip
 
 
 def _not_computed(entry: Entry, found: Recipe, y: float, se: float) -> Fault:

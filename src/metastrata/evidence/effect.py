@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from metastrata.errors import Fault, InputError, unknown
 from metastrata.evidence.columns import Cell
-from metastrata.evidence.recipes import Metric, Options, Origin
+from metastrata.evidence.recipes import Metric, Options, Origin, Statistics
 from metastrata.evidence.studies import Studies
 
 Better = Literal["lower", "higher"]
@@ -34,6 +34,8 @@ class Effect:
         The study's row, for tables and figures.
     metric : Metric
         What it is an effect of: only like is pooled with like.
+    statistics : Statistics or None
+        What it was computed from, for an exact likelihood; None if it stands in the table as it is.
     """
 
     study: str
@@ -46,6 +48,7 @@ class Effect:
     row: int | None = None
     cells: Mapping[str, Cell] = field(default_factory=dict, repr=False)
     metric: Metric = field(default=Metric(), repr=False)
+    statistics: Statistics | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

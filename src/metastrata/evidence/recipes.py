@@ -111,6 +111,28 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What an effect was computed from: all that its exact likelihood needs.
+
+    Attributes
+    ----------
+    formula : str
+        A key of `FORMULAS`.
+    arguments : tuple of float
+        In the order of the formula.
+    scale : float
+        The effect is the formula's result times this: change scores put on the scale of raw scores, a unit.
+    r_assumed : bool
+        Whether the pre-post correlation among them is not printed but assumed.
+    """
+
+    formula: str
+    arguments: tuple[float, ...]
+    scale: float = 1.0
+    r_assumed: bool = False
+
+
+@dataclass(frozen=True)
 class Metric:
     """What an effect is an effect of, so that only like is pooled with like.
 

@@ -239,7 +239,10 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
 
 
 class Stratum(Protocol):
-    """The posterior of a stratum, whatever computed it."""
+    """The posterior of a stratum, whatever computed it.
+
+    Where estimates are normal a study is named by estimate and SE, otherwise by its place in the stratum.
+    """
 
     @property
     def tau(self) -> ScaleDensity:
@@ -253,10 +256,12 @@ class Stratum(Protocol):
     def new_study(self) -> Marginal:
         """Posterior of the effect in a new study of the stratum."""
 
-    def study(self, y: float, se: float) -> Marginal:
-        """Posterior of the effect of a study with this estimate."""
+    @property
+    def study(self) -> Callable[..., Marginal]:
+        """Posterior of the effect of a study."""
 
-    def study_moments(self, y: Floats, se: Floats) -> tuple[Floats, Floats]:
+    @property
+    def study_moments(self) -> Callable[..., tuple[Floats, Floats]]:
         """Posterior mean and SD of the effects of many studies, shape (study,)."""
 
 
@@ -281,6 +286,8 @@ class Solution:
         From a number and a generator to draws of mu, tau, omega, mu_stratum.
     inconsistency : float
         Disagreement between two routes to the same evidence, on the log scale.
+    r : Marginal or None
+        Of a pre-post correlation that studies share.
     """
 
     log_evidence: float
@@ -291,3 +298,4 @@ class Solution:
     pooling: Callable[[int, int], float] | None
     draw: Callable[[int, np.random.Generator], dict[str, Floats]]
     inconsistency: float = 0.0
+    r: Marginal | None = None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.errors import ModelError
 from metastrata.evidence.effects import Effects
+from metastrata.model.forms import study_effects
 from metastrata.model.model import Mean, Model
 from metastrata.model.priors import Prior
+
+if TYPE_CHECKING:
+    from metastrata.inference.grid.forms import Form
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +40,8 @@ class Design:
         Their priors; omega is None unless the mean is exchangeable.
     tau : tuple of Prior
         One per stratum, or one for all.
+    form : Form or None
+        What is not normal about the model's likelihood and study effects, and weights of strata; None if nothing.
     """
 
     y: Floats
@@ -47,6 +54,7 @@ class Design:
     mu: Prior
     tau: tuple[Prior, ...]
     omega: Prior | None
+    form: Form | None = None
 
     @property
     def membership(self) -> Floats:
@@ -97,4 +105,15 @@ def arrange(model: Model, effects: Effects) -> Design:
         mu=model.prior("mu"),
         tau=(model.prior("tau", first),) if common_tau else tuple(model.prior("tau", s) for s in strata),
         omega=model.prior("omega") if mean == "exchangeable" else None,
+        form=_form(model, effects),
     )
+
+
+def _form(model: Model, effects: Effects) -> Form | None:
+    """What is not normal; looked for, and loaded, only where the model asks for it."""
+    normal = model.likelihood == "normal" and study_effects(model.study_effects).family == "normal"
+    if normal and not model.weights and "r" not in model.priors:
+        return None
+    from metastrata.inference.grid.forms import arrange_form
+
+    return arrange_form(model, effects)

@@ -52,6 +52,11 @@ def pairs(design: Design) -> list[tuple[str, int, int]]:
 def complete(design: Design, values: dict[str, Floats], rng: np.random.Generator) -> xr.Dataset:
     """Add stratum means, contrasts, study effects and new-study effects to draws of mu, tau and omega."""
     tau = values["tau"]
+    if design.form is not None:
+        from metastrata.inference.grid.dataset import effects_given
+
+        values = values | effects_given(design, design.form, values, rng)
+        return _posterior(design, values, values["mu_stratum"], values["theta"], rng)
     if design.mean == "exchangeable":
         mu_stratum = gaussian.draw_stratum_means(design, values["mu"], tau, values["omega"], rng)
     elif design.mean == "common":
@@ -74,7 +79,11 @@ def _posterior(
     if design.omega is not None:
         data["omega"] = (SAMPLE, values["omega"])
     data["theta"] = ((*SAMPLE, "study"), theta)
-    data["theta_new"] = ((*SAMPLE, "stratum"), mu_stratum + tau * rng.standard_normal(tau.shape))
+    new = values.get("theta_new")
+    data["theta_new"] = (
+        (*SAMPLE, "stratum"),
+        mu_stratum + tau * rng.standard_normal(tau.shape) if new is None else new,
+    )
     coords: dict[str, Any] = _coords(design, theta.shape[0], theta.shape[1])
     contrasts = pairs(design)
     if contrasts:
@@ -83,6 +92,13 @@ def _posterior(
             np.stack([mu_stratum[..., a] - mu_stratum[..., b] for _, a, b in contrasts], axis=-1),
         )
         coords["pair"] = [name for name, *_ in contrasts]
+    if "r" in values:
+        of_study = values["r"].ndim > len(SAMPLE)
+        data["r"] = ((*SAMPLE, "study_r") if of_study else SAMPLE, values["r"])
+        if of_study and design.form is not None:
+            coords["study_r"] = [design.studies[i] for i in design.form.with_own_r]
+    if "df" in values:
+        data["df"] = (SAMPLE, values["df"])
     return xr.Dataset(data, coords)
 
 
@@ -108,6 +124,11 @@ def prior_draws(design: Design, rng: np.random.Generator, draws: int) -> xr.Data
     else:
         mu_stratum = mu if design.mean == "independent" else np.repeat(mu[..., None], strata, axis=-1)
     spread = tau[..., design.stratum]
+    if design.form is not None:
+        from metastrata.inference.grid.dataset import prior_given
+
+        values = values | prior_given(design, design.form, mu_stratum, tau, rng)
+        return _posterior(design, values, mu_stratum, values["theta"], rng)
     theta = mu_stratum[..., design.stratum] + spread * rng.standard_normal(spread.shape)
     return _posterior(design, values, mu_stratum, theta, rng)
 
@@ -128,23 +149,37 @@ def log_prior(design: Design, posterior: xr.Dataset) -> xr.Dataset:
     if design.omega is not None:
         data["omega"] = (SAMPLE, design.omega.logpdf(posterior["omega"].values))
     coords = {name: posterior[name] for name in ("chain", "draw", "stratum")}
+    if design.form is not None and design.form.r is not None:
+        from metastrata.inference.grid.correlations import CorrelationRule
+
+        data["r"] = (posterior["r"].dims, CorrelationRule(design.form.r).logpdf(posterior["r"].values))
+        coords |= {"study_r": posterior["study_r"]} if "study_r" in posterior.coords else {}
     return xr.Dataset(data, coords)
+
+
+def likelihood_and_replicates(design: Design, posterior: xr.Dataset, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Log likelihood of each study with its effect integrated out, and draws of its estimate done again."""
+    mu_stratum, tau = posterior["mu_stratum"].values, posterior["tau"].values
+    if design.form is not None:
+        from metastrata.inference.grid.dataset import log_likelihood, replicates
+
+        values = {name: posterior[name].values for name in ("mu_stratum", "tau", "r", "df") if name in posterior}
+        return log_likelihood(design, design.form, values), replicates(design, design.form, values, rng)
+    sd = np.sqrt(design.se**2 + tau[..., design.stratum] ** 2)
+    replicate = mu_stratum[..., design.stratum] + sd * rng.standard_normal(sd.shape)
+    return gaussian.log_likelihood(design, mu_stratum, tau), replicate
 
 
 def assemble(
     design: Design, posterior: xr.Dataset, stats: dict[str, NDArray[Any]], rng: np.random.Generator
 ) -> xr.DataTree:
     """The DataTree of a fit, ArviZ groups."""
-    mu_stratum, tau = posterior["mu_stratum"].values, posterior["tau"].values
-    replicate_sd = np.sqrt(design.se**2 + tau[..., design.stratum] ** 2)
-    replicate = mu_stratum[..., design.stratum] + replicate_sd * rng.standard_normal(replicate_sd.shape)
+    likelihood, replicate = likelihood_and_replicates(design, posterior, rng)
     study, sample = {"study": list(design.studies)}, {k: posterior[k] for k in SAMPLE}
     by_study = (*SAMPLE, "study")
     groups = {
         "posterior": posterior,
-        "log_likelihood": xr.Dataset(
-            {"y": (by_study, gaussian.log_likelihood(design, mu_stratum, tau))}, {**sample, **study}
-        ),
+        "log_likelihood": xr.Dataset({"y": (by_study, likelihood)}, {**sample, **study}),
         "log_prior": log_prior(design, posterior),
         "posterior_predictive": xr.Dataset({"y": (by_study, replicate)}, {**sample, **study}),
         "prior": prior_draws(design, rng, posterior.sizes["draw"]),

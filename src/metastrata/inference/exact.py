@@ -99,6 +99,10 @@ def _gap(a: float, b: float) -> float:
 
 def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
     """Place the nodes for a design; what is returned solves it at a level of resolution."""
+    if design.form is not None:
+        from metastrata.inference.grid.setup import form_kernel
+
+        return form_kernel(design, design.form, omega)
     groups = tuple((design.y[design.stratum == s], design.se[design.stratum == s]) for s in range(len(design.strata)))
     taus = _tau_axes(design, groups)
     if design.mean == "independent" or omega == math.inf:
@@ -183,7 +187,8 @@ class ExactPosterior:
             table = np.empty((2, len(self.design.y)))
             for s, stratum in enumerate(solution.strata):
                 own = self.design.stratum == s
-                table[:, own] = stratum.study_moments(self.design.y[own], self.design.se[own])
+                known = () if self.design.form is not None else (self.design.y[own], self.design.se[own])
+                table[:, own] = stratum.study_moments(*known)
             return table
 
         mean, sd = self.ladder.settle(moments, lambda a, b: float(np.max(np.abs(a - b) / b[1])))[0]
@@ -216,6 +221,8 @@ class ExactPosterior:
             values = {"mu_stratum": values["mu"], "tau": values["tau"]}
         elif self.design.omega is None:
             values.pop("omega", None)
+        if self.omega == math.inf and self.design.form is not None:
+            values.pop("mu", None)
         return {name: value.reshape(chains, draws, *value.shape[1:]) for name, value in values.items()}
 
 
@@ -256,10 +263,28 @@ def _getters(design: Design, omega: float | None) -> dict[str, Callable[[Solutio
     if design.omega is not None and omega is None:
         get["omega"] = lambda s: _there(s.omega)
     for i, name in enumerate(design.studies):
-        own = (int(design.stratum[i]), float(design.y[i]), float(design.se[i]))
-        get[f"theta[{name}]"] = lambda s, own=own: s.strata[own[0]].study(*own[1:])  # type: ignore[misc]
+        s, known = int(design.stratum[i]), (float(design.y[i]), float(design.se[i]))
+        if design.form is not None:  # by its place in the stratum
+            known = (int(np.sum(design.stratum[:i] == s)),)  # type: ignore[assignment]
+        get[f"theta[{name}]"] = lambda found, s=s, known=known: found.strata[s].study(*known)  # type: ignore[misc]
     for i, name in enumerate(design.strata):
         get[f"theta_new[{name}]"] = lambda s, i=i: s.strata[i].new_study  # type: ignore[misc]
     for name, a, b in pairs(design):
         get[f"contrast[{name}]"] = lambda s, a=a, b=b: s.contrast(a, b)  # type: ignore[misc]
+    if design.form is not None:
+        get |= _form_getters(design)
+    return get
+
+
+def _form_getters(design: Design) -> dict[str, Callable[[Solution], Marginal]]:
+    """What a model with a form has beside: the pre-post correlation."""
+    form = design.form
+    if form is None:
+        return {}
+    if form.with_shared_r:
+        return {"r": lambda found: _there(found.r)}
+    get: dict[str, Callable[[Solution], Marginal]] = {}
+    for i in form.with_own_r:
+        s, place = int(design.stratum[i]), int(np.sum(design.stratum[:i] == design.stratum[i]))
+        get[f"r[{design.studies[i]}]"] = lambda found, s=s, place=place: found.strata[s].correlation(place)  # type: ignore[misc]
     return get

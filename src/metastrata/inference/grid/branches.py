@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +17,6 @@ from metastrata.inference.small import multiply
 Floats = NDArray[np.float64]
 
 LEAST = 1e-280
-CELLS = 400_000
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,6 @@ class Setting:
     kernel: Kernel
     r: float | None = None
     log_mass: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Smoothed:
-    """A study's likelihood smoothed by a normal of SD s, and the first two moments of its effect, at nodes (s, x).
-
-    The study's effect is ``normal(x, s)`` a priori; ``log`` is the log of the integral, `first` and `second` are the
-    conditional mean of the effect, and of its square, times that integral divided by ``exp(log)``.
-    """
-
-    log: Floats
-    first: Floats
-    second: Floats
 
 
 def log_smoothed(parts: Parts, y: float, se: float, s: Floats, x: Floats) -> Floats:
@@ -188,8 +173,3 @@ def interpolated(x: Floats, values: Floats, at: Floats, order: int = 8) -> Float
     np.put_along_axis(matrix, index, weight, axis=1)
     flat = values.reshape(-1, len(x))
     return multiply(flat, matrix.T).reshape(*values.shape[:-1], len(at))
-
-
-def all_studies(branches: Sequence[Branch]) -> tuple[Likelihood, ...]:
-    """The studies of all strata."""
-    return tuple(study for branch in branches for study in branch.studies)

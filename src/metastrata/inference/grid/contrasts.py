@@ -46,7 +46,8 @@ class _OneBranch:
         """What the stratum says of its mean, shape (1, m)."""
         index, weight = stencil(self.x, m)
         with np.errstate(under="ignore", over="ignore"):
-            return np.exp(np.clip(np.einsum("mo,mo->m", self.log[index], weight), -745, 700))[None]
+            log = np.einsum("mo,mo->m", self.log[index], weight)
+            return np.asarray(np.exp(np.clip(log, -745, 700))[None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class _OneTree:
         return np.asarray(self.tree.mass[self.c] / self.tree.outer_mass[self.c])
 
     def cavity(self, *left_out: int) -> Floats:
-        return self.tree.cavity(*left_out)[self.c]
+        return np.asarray(self.tree.cavity(*left_out)[self.c])
 
 
 def joined(tree: Tree, a: int, b: int) -> NormalMixture:
@@ -136,7 +137,7 @@ def apart(found: Apart, a: int, b: int) -> NormalMixture:
             density = joint.reshape(-1, joint.shape[-1])[c] if size > 1 else joint[c].sum(0)
             means.append(posterior.grid.mixture(density))
         heavy = any(found.strata[s].mean.infinite_sd for s in (a, b))
-        pieces.append((float(found.outer_mass[c]), _difference(*means, heavy)))
+        pieces.append((float(found.outer_mass[c]), _difference(means[0], means[1], heavy)))
     return _mixed(pieces)
 
 

@@ -54,17 +54,26 @@ class CorrelationRule:
     @cached_property
     def log_mass(self) -> Floats:
         """Log of the prior mass of each node, shape (node,)."""
-        low, high = self.bounds
-        inside = float(np.diff(distribution(self.prior, np.array([low, high])))[0])
         with np.errstate(divide="ignore"):
-            return np.asarray(
-                log_density(self.prior, self.r) + np.log(2 * self.panel.nodes * self.panel.weights) - math.log(inside)
-            )
+            return np.asarray(self.logpdf(self.r) + np.log(2 * self.panel.nodes * self.panel.weights))
 
     @cached_property
     def mass(self) -> Floats:
         """The prior mass of each node, shape (node,)."""
         return np.exp(self.log_mass)
+
+    def logpdf(self, r: Floats) -> Floats:
+        """Log density at r, any shape within the bounds."""
+        low, high = self.bounds
+        inside = float(np.diff(distribution(self.prior, np.array([low, high])))[0])
+        if self.prior.family == "uniform":
+            return np.full(np.shape(r), -math.log(high - low))
+        return np.asarray(log_density(self.prior, r) - math.log(inside))
+
+    def sample(self, size: tuple[int, ...], rng: np.random.Generator) -> Floats:
+        """Draws from the prior."""
+        count = int(np.prod(size))
+        return self.draw(np.broadcast_to(self.mass, (count, len(self.r))), rng.random(count)).reshape(size)
 
     def draw(self, mass: Floats, uniform: Floats) -> Floats:
         """Draw r by inverting its distribution function, each draw with its own masses (draw, node)."""
@@ -106,7 +115,7 @@ class CorrelationDensity:
     @cached_property
     def _table(self) -> Floats:
         _, cumulative, density = _knots(self.rule.panel, self.mass)
-        return np.stack([cumulative, density], axis=1)[:-1]
+        return np.asarray(np.stack([cumulative, density], axis=1)[:-1])
 
     def _evaluate(self, r: Floats) -> tuple[Floats, Floats]:
         """Distribution function and density in the coordinate sqrt(1 - r)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from scipy import special
 from metastrata.inference.bumps import Layout, place
 from metastrata.inference.densities import log_density
 from metastrata.inference.grid.likelihoods import Parts
+from metastrata.inference.quadrature import gauss
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
@@ -23,7 +25,8 @@ Floats = NDArray[np.float64]
 STEP = 0.3
 GONE = 34.0
 TURNS = 60
-NODES = 160
+NODES = 120
+FARTHEST = 800.0
 STRETCH = 7.0
 SHOULDER = 0.8
 FINE = 0.35
@@ -33,29 +36,6 @@ def log_binomial(events: float, n: float, logit: Floats) -> Floats:
     """Log probability of `events` among `n` at a logit of the risk."""
     constant = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
     return np.asarray(constant + events * logit - n * np.logaddexp(0.0, logit))
-
-
-class Counted:
-    """What count likelihoods share: a log likelihood, tabulated and fitted by bumps.
-
-    A study without events (or with nothing else) says only that its effect is not large: its likelihood is level on one
-    side. `reach` is how far the effect can be from 0 for anything in the model: the table ends there.
-    """
-
-    reach: float
-    y: float
-    se: float
-
-    def log_likelihood(self, theta: Floats, level: int = 2) -> Floats:
-        """Log likelihood at each theta."""
-        raise KeyError("a count likelihood defines its log likelihood")
-
-    def parts(self, level: int, r: float | None = None) -> Parts:
-        """Bumps, closer at each level; kept once made."""
-        made: dict[int, Parts] = self.__dict__.setdefault("_made", {})
-        if level not in made:
-            made[level] = fitted(lambda x: self.log_likelihood(x, level), self.y, self.se, self.reach, level)
-        return made[level]
 
 
 def fitted(log_likelihood: Callable[[Floats], Floats], centre: float, scale: float, reach: float, level: int) -> Parts:
@@ -80,52 +60,84 @@ def _side(
     return centre + side * (float(after[fallen[0]]) if len(fallen) else end), centre + side * end
 
 
-@dataclass(eq=False)
-class OddsRatio(Counted):
+@dataclass(frozen=True)
+class OddsRatio:
     """Two binomials on the log odds ratio, the control arm's log odds integrated out under its prior.
 
     ``events_control ~ binomial(n_control, expit(b))``, ``events_treated ~ binomial(n_treated, expit(b + theta))``. A
-    uniform prior within [0, 1] is one of the control arm's risk itself, any other of b.
+    uniform prior within [0, 1] is one of the control arm's risk itself, any other of b. A study without events (or with
+    nothing else) in an arm says only that its effect is not large: its likelihood is level on one side. `reach` is how
+    far from 0 the effect can be for anything in the model: the table ends there.
+
+    Attributes
+    ----------
+    treated, control : tuple of float
+        Events and patients.
+    baseline : Prior
+    reach : float
     """
 
-    y: float
-    se: float
     treated: tuple[float, float]
     control: tuple[float, float]
     baseline: Prior
     reach: float
     name: str = "binomial, baseline integrated out"
 
+    @property
+    def y(self) -> float:
+        """Centre of the normal that resembles it."""
+        return _resembling(self)[0]
+
+    @property
+    def se(self) -> float:
+        """SD of the normal that resembles it."""
+        return _resembling(self)[1]
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Log odds ratio and its SE with 1/2 added to every cell."""
+        a, b, c, d = (self.treated[0] + 0.5, self.treated[1] - self.treated[0] + 0.5,
+                      self.control[0] + 0.5, self.control[1] - self.control[0] + 0.5)  # fmt: skip
+        return math.log(a * d / (b * c)), math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+
+    def parts(self, level: int, r: float | None = None) -> Parts:
+        """Bumps, closer at each level."""
+        return _parts(self, level)
+
     def log_prior(self, b: Floats) -> Floats:
-        """Log density of the baseline's log odds."""
+        """Log density of the baseline's log odds, between its ends."""
         if self.baseline.family != "uniform":
             return log_density(self.baseline, b)
         low, high = self.baseline.parameters
-        risk = special.expit(b)
-        log = -np.logaddexp(0, -b) - np.logaddexp(0, b) - math.log(high - low)
-        return np.where((risk >= low) & (risk <= high), log, -1e300)
+        return np.asarray(-np.logaddexp(0, -b) - np.logaddexp(0, b) - math.log(high - low))
 
     def log_likelihood(self, theta: Floats, level: int = 2) -> Floats:
-        """Log likelihood at each theta, by the trapezoid rule around the mode of b, stretched at its ends."""
+        """Log likelihood at each theta, by Gauss-Legendre around the mode of b, stretched at its ends."""
 
         def log_joint(b: Floats) -> Floats:
-            return (
-                log_binomial(*self.control, b) + log_binomial(*self.treated, b + theta[:, None]) + self.log_prior(b)
-            )
+            return log_binomial(*self.control, b) + log_binomial(*self.treated, b + theta[:, None]) + self.log_prior(b)
 
         middle, width = self._placed(theta, log_joint)
-        v = np.linspace(-STRETCH, STRETCH, NODES + 40 * level + 1)
-        b = middle[:, None] + width[:, None] * np.sinh(v)
-        log = log_joint(b) + np.log(np.cosh(v)) + np.log(width)[:, None] + math.log(v[1] - v[0])
+        ends = [np.clip(np.arcsinh((end - middle) / width), -STRETCH, STRETCH)[:, None] for end in self.ends]
+        nodes, weights, _ = gauss(NODES + 32 * level)
+        half = (ends[1] - ends[0]) / 2
+        v = ends[0] + half * (nodes + 1)
+        b = np.clip(middle[:, None] + width[:, None] * np.sinh(v), *self.ends)
+        log = log_joint(b) + np.log(np.cosh(v) * half * weights * width[:, None])
         peak = log.max(1)
         return np.asarray(peak + np.log(np.exp(log - peak[:, None]).sum(1)))
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Between which log odds the baseline lies."""
+        if self.baseline.family != "uniform":
+            return -FARTHEST, FARTHEST
+        low, high = special.logit(np.clip(self.baseline.parameters, 1e-300, 1 - 1e-16))
+        return max(float(low), -FARTHEST), min(float(high), FARTHEST)
+
     def _placed(self, theta: Floats, log_joint: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
         """Mode of b at each theta and how wide it is there: closing in on it."""
-        low, high = np.full(theta.shape, -800.0), np.full(theta.shape, 800.0)
-        if self.baseline.family == "uniform":
-            ends = special.logit(np.clip(self.baseline.parameters, 1e-300, 1 - 1e-16))
-            low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+        low, high = (np.full(theta.shape, end) for end in self.ends)
         golden = (math.sqrt(5) - 1) / 2
         for _ in range(70):
             a, c = high - golden * (high - low), low + golden * (high - low)
@@ -140,27 +152,53 @@ class OddsRatio(Counted):
         return middle, 0.5 * width[np.where(drop.max(1) > 0.5, first, len(width) - 1)]
 
 
-@dataclass(eq=False)
-class Proportion(Counted):
+@dataclass(frozen=True)
+class Proportion:
     """One binomial on the logit of its risk: ``events ~ binomial(n, expit(theta))``."""
 
-    y: float
-    se: float
     events: float
     n: float
     reach: float
     name: str = "binomial"
 
+    @property
+    def y(self) -> float:
+        """Centre of the normal that resembles it."""
+        return _resembling(self)[0]
+
+    @property
+    def se(self) -> float:
+        """SD of the normal that resembles it."""
+        return _resembling(self)[1]
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Logit and its SE with 1/2 added to both cells."""
+        a, b = self.events + 0.5, self.n - self.events + 0.5
+        return math.log(a / b), math.sqrt(1 / a + 1 / b)
+
     def log_likelihood(self, theta: Floats, level: int = 2) -> Floats:
         """Log likelihood at each theta."""
         return log_binomial(self.events, self.n, theta)
 
+    def parts(self, level: int, r: float | None = None) -> Parts:
+        """Bumps, closer at each level."""
+        return _parts(self, level)
 
-def resembling(log_likelihood: Callable[[Floats], Floats], y: float, se: float) -> tuple[float, float]:
-    """Centre and SD of a normal that resembles a likelihood: around where it is within 2 of its top, near y."""
+
+Counted = OddsRatio | Proportion
+
+
+@lru_cache(maxsize=4096)
+def _parts(counted: Counted, level: int) -> Parts:
+    return fitted(lambda x: counted.log_likelihood(x, level), counted.y, counted.se, counted.reach, level)
+
+
+@lru_cache(maxsize=4096)
+def _resembling(counted: Counted) -> tuple[float, float]:
+    """Centre and SD of a normal that resembles the likelihood: where it is within 2 of its top, around the estimate."""
+    y, se = counted.start
     theta = np.linspace(y - 8 * se, y + 8 * se, 161)
-    log = log_likelihood(theta)
+    log = counted.log_likelihood(theta, 0)
     near = theta[log > np.max(log) - 2]
     return float((near[0] + near[-1]) / 2), float(max(near[-1] - near[0], theta[1] - theta[0]) / 4)
-
-

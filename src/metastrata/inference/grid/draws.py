@@ -7,19 +7,11 @@ from numpy.typing import NDArray
 
 from metastrata.inference.bumps import normal_density
 from metastrata.inference.grid.branches import Branch, stencil
+from metastrata.inference.grid.completion import choose
 from metastrata.inference.grid.tree import Apart, Outer, Tree
-from metastrata.inference.quadrature import ScaleRule
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-BLOCK = 1_000_000
-
-
-def choose(weight: Floats, uniform: Floats) -> Indices:
-    """One column by row, with probabilities proportional to the weights."""
-    cumulative = np.cumsum(np.maximum(weight, 0), axis=1)
-    return np.minimum((cumulative < uniform[:, None] * cumulative[:, -1:]).sum(1), weight.shape[1] - 1)
 
 
 def draw_tree(tree: Tree, size: int, rng: np.random.Generator) -> dict[str, Floats]:
@@ -30,9 +22,9 @@ def draw_tree(tree: Tree, size: int, rng: np.random.Generator) -> dict[str, Floa
     fitted = grid.fit(tree.density)
     outer, omegas, points = fitted.shape
     given_mu = np.maximum(bump @ fitted.reshape(-1, points).T, 0).reshape(size, outer, omegas)
-    combination = choose(given_mu.sum(2), rng.random(size))
+    combination, shared = _outer(tree.outer, given_mu.sum(2), rng)
     omega = between.draw(given_mu[np.arange(size), combination], rng.random(size))
-    likelihoods = tree._likelihoods[0]
+    likelihoods = tree.likelihoods[0]
     means = []
     for s in range(len(tree.branches)):
         if not between.t.any():
@@ -45,12 +37,14 @@ def draw_tree(tree: Tree, size: int, rng: np.random.Generator) -> dict[str, Floa
         sd = grid.width[j] * np.sqrt(share)
         means.append(share * grid.x[j] + (1 - share) * mu + sd * rng.standard_normal(size))
     mu_stratum = np.stack(means, axis=1)
-    return {"mu": mu, "omega": omega} | _within(tree.branches, tree.outer, combination, mu_stratum, rng)
+    return (
+        {"mu": mu, "omega": omega} | shared | _within(tree.branches, tree.outer, combination, mu_stratum, shared, rng)
+    )
 
 
 def draw_apart(found: Apart, size: int, rng: np.random.Generator) -> dict[str, Floats]:
     """Draws of everything in strata that are apart."""
-    combination = choose(np.broadcast_to(found.outer_mass, (size, len(found.outer_mass))), rng.random(size))
+    combination, shared = _outer(found.outer, np.broadcast_to(found.outer_mass, (size, len(found.outer_mass))), rng)
     means = []
     for posterior in found.strata:
         joint = posterior.joint
@@ -61,44 +55,52 @@ def draw_apart(found: Apart, size: int, rng: np.random.Generator) -> dict[str, F
             column[rows] = posterior.grid.mixture(own[c]).draw(rng.random(int(rows.sum())))
         means.append(column)
     mu_stratum = np.stack(means, axis=1)
-    return {"mu": mu_stratum} | _within(found.branches, found.outer, combination, mu_stratum, rng)
+    return {"mu": mu_stratum} | shared | _within(found.branches, found.outer, combination, mu_stratum, shared, rng)
+
+
+def _outer(outer: Outer, weight: Floats, rng: np.random.Generator) -> tuple[Indices, dict[str, Floats]]:
+    """A combination by draw; the common tau and the shared correlation, continuous, and the kernel's index.
+
+    What follows is conditioned on one of the two nodes beside the value drawn, at random in proportion to nearness.
+    """
+    size, nodes = len(weight), 1 if outer.correlation is None else len(outer.correlation.r)
+    table = weight.reshape(size, -1, nodes, outer.inner)
+    form = choose(table.sum((2, 3)), rng.random(size))
+    table, values = table[np.arange(size), form], {"form": form.astype(float)}
+    node = np.zeros(size, dtype=np.intp)
+    if outer.correlation is not None:
+        values["r"] = outer.correlation.draw(table.sum(2), rng.random(size))
+        node = _beside(outer.correlation.r[::-1], values["r"], rng)
+        node = nodes - 1 - node
+    inner = np.zeros(size, dtype=np.intp)
+    if outer.tau is not None:
+        tau = outer.tau.draw(np.maximum(table[np.arange(size), node], 0), rng.random(size))
+        inner = _beside(outer.tau.axis.x(outer.tau.t), outer.tau.axis.x(tau), rng)
+        values["tau"] = tau
+    return (form * nodes + node) * outer.inner + inner, values
+
+
+def _beside(x: Floats, at: Floats, rng: np.random.Generator) -> Indices:
+    """One of the two nodes beside each value."""
+    i = np.clip(np.searchsorted(x, at) - 1, 0, len(x) - 2)
+    share = np.clip((at - x[i]) / (x[i + 1] - x[i]), 0, 1)
+    return i + (rng.random(len(at)) < share)
 
 
 def _within(
-    branches: tuple[Branch, ...], outer: Outer, combination: Indices, mu_stratum: Floats, rng: np.random.Generator
+    branches: tuple[Branch, ...],
+    outer: Outer,
+    combination: Indices,
+    mu_stratum: Floats,
+    shared: dict[str, Floats],
+    rng: np.random.Generator,
 ) -> dict[str, Floats]:
-    """Tau, study effects, effects of new studies and correlations, given the stratum means."""
-    size = len(combination)
+    """The stratum means, and the tau of each stratum given them."""
+    if "tau" in shared:
+        return {"mu_stratum": mu_stratum, "tau": np.repeat(shared["tau"][:, None], len(branches), axis=1)}
     setting = combination // outer.inner
-    taus, thetas, news = [], [], []
-    shared = None
-    if outer.tau is not None:
-        shared = _between_nodes(outer.tau, combination % outer.inner, rng)
-    for s, branch in enumerate(branches):
-        m = mu_stratum[:, s]
-        tau = shared if shared is not None else _own_tau(branch, setting, m, rng)
-        taus.append(tau)
-        news.append(m + tau * _factors(branch, setting, rng) * rng.standard_normal(size))
-        thetas += [_effect(branch, i, setting, m, tau, rng) for i in range(len(branch.studies))]
-    correlations = {}
-    rs = np.array([np.nan if own.r is None else own.r for own in branches[0].settings])
-    if np.isfinite(rs).all():
-        correlations["r"] = rs[setting]
-    return {
-        "tau": np.stack(taus, axis=1),
-        "mu_stratum": mu_stratum,
-        "theta": np.stack(thetas, axis=1),
-        "theta_new": np.stack(news, axis=1),
-        "setting": setting.astype(float),
-        **correlations,
-    }
-
-
-def _between_nodes(rule: ScaleRule, node: Indices, rng: np.random.Generator) -> Floats:
-    """Spread draws that sit on the nodes of tau evenly over the stretch of each."""
-    x = rule.axis.x(rule.t)
-    edges = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
-    return rule.axis.t(edges[node] + (edges[node + 1] - edges[node]) * rng.random(len(node)))
+    taus = [_own_tau(branch, setting, mu_stratum[:, s], rng) for s, branch in enumerate(branches)]
+    return {"mu_stratum": mu_stratum, "tau": np.stack(taus, axis=1)}
 
 
 def _own_tau(branch: Branch, setting: Indices, m: Floats, rng: np.random.Generator) -> Floats:
@@ -110,38 +112,3 @@ def _own_tau(branch: Branch, setting: Indices, m: Floats, rng: np.random.Generat
         with np.errstate(under="ignore"):
             tau[rows] = branch.rule.draw(np.exp(given - given.max(1, keepdims=True)), rng.random(len(rows)))
     return tau
-
-
-def _factors(branch: Branch, setting: Indices, rng: np.random.Generator) -> Floats:
-    """The multiple of tau with which a new study scatters, by draw."""
-    result = np.ones(len(setting))
-    for a in np.unique(setting):
-        rows, kernel = np.flatnonzero(setting == a), branch.settings[a].kernel
-        if not kernel.plain:
-            result[rows] = rng.choice(kernel.factor, size=len(rows), p=kernel.weight / kernel.weight.sum())
-    return result
-
-
-def _effect(branch: Branch, i: int, setting: Indices, m: Floats, tau: Floats, rng: np.random.Generator) -> Floats:
-    """A study's effect given its stratum's mean and tau: a part of likelihood and kernel, then a normal."""
-    own, theta = branch.studies[i], np.empty(len(m))
-    for a in np.unique(setting):
-        kernel, parts = branch.settings[a].kernel, own.parts(branch.level, branch.settings[a].r)
-        rows = np.flatnonzero(setting == a)
-        count = len(kernel.factor) * len(parts.weight)
-        for block in np.array_split(rows, max(1, len(rows) * count // BLOCK)):
-            s2 = (tau[block, None] * kernel.factor) ** 2
-            own_variance = parts.variance + s2[:, :, None]
-            weight = np.maximum(parts.weight, 0) * kernel.weight[:, None]
-            gap = (m[block, None, None] - parts.mean) ** 2 / own_variance
-            with np.errstate(under="ignore"):
-                chance = weight * np.exp(-0.5 * (gap - gap.min((1, 2), keepdims=True))) / np.sqrt(own_variance)
-            j = choose(chance.reshape(len(block), -1), rng.random(len(block)))
-            row, k, part = np.arange(len(block)), j // len(parts.weight), j % len(parts.weight)
-            share = parts.variance[part] / own_variance[row, k, part]
-            centre = share * m[block] + (1 - share) * parts.mean[part]
-            sd = np.sqrt(s2[row, k] * share)
-            theta[block] = centre + sd * rng.standard_normal(len(block))
-    return theta
-
-

@@ -11,7 +11,8 @@ from metastrata.inference.bumps import Bumps, place
 from metastrata.inference.components import Solution
 from metastrata.inference.grid.contrasts import apart, joined, pooling
 from metastrata.inference.grid.draws import draw_apart, draw_tree
-from metastrata.inference.grid.look import Look, Problem, look
+from metastrata.inference.grid.look import Look, look
+from metastrata.inference.grid.problem import Problem
 from metastrata.inference.grid.tree import Apart, Tree
 
 Floats = NDArray[np.float64]
@@ -34,6 +35,7 @@ def linked(problem: Problem) -> Callable[[int], Solution]:
             lambda a, b: pooling(tree, a, b),
             lambda size, rng: draw_tree(tree, size, rng),
             tree.inconsistency,
+            tree.outer.r(tree.outer_mass),
         )
 
     return solve
@@ -43,7 +45,7 @@ def _tree(found: Look, level: int) -> Tree:
     problem, (rules, between) = found.problem, found.final_rules
     rules, between = tuple(rule.refined(level) for rule in rules), between.refined(level)
     grid = _grid(found, None, level, not between.t.any())
-    return Tree(problem.branches(rules, grid.x, level), problem.outer(rules), between, problem.prior, grid)
+    return Tree(problem.branches(rules, grid.x, level), problem.outer(rules, level), between, problem.prior, grid)
 
 
 def separate(problem: Problem) -> Callable[[int], Solution]:
@@ -60,6 +62,7 @@ def separate(problem: Problem) -> Callable[[int], Solution]:
             lambda a, b: apart(found, a, b),
             None,
             lambda size, rng: draw_apart(found, size, rng),
+            r=found.outer.r(found.outer_mass),
         )
 
     return solve
@@ -70,7 +73,7 @@ def _apart(found: Look, level: int) -> Apart:
     rules = tuple(rule.refined(level) for rule in found.final_rules[0])
     grids = tuple(_grid(found, s, level, True) for s in range(len(problem.strata)))
     branches = tuple(problem.branches(rules, grid.x, level)[s] for s, grid in enumerate(grids))
-    return Apart(branches, problem.outer(rules), problem.prior, grids)
+    return Apart(branches, problem.outer(rules, level), problem.prior, grids)
 
 
 def _grid(found: Look, s: int | None, level: int, sharp: bool) -> Bumps:

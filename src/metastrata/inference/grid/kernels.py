@@ -57,10 +57,10 @@ def contaminated(share: float, factor: float) -> Kernel:
 
 
 @lru_cache(maxsize=32)
-def student(df: float) -> Kernel:
+def student(df: float, spacing: float = STEP) -> Kernel:
     """Student-t study effects with `df` degrees of freedom, tau being the scale of the t."""
     half = df / 2
-    step = STEP / math.sqrt(1 + df / 10)
+    step = spacing / math.sqrt(1 + df / 10)
     tail = min(max(DEPTH / half, MOMENT / (half - 1) if df > 2 else 0.0), LONGEST)
     lowest = math.log(1 / half) - tail
     highest = math.log1p(2 * math.sqrt(DEPTH / half) + DEPTH / half)

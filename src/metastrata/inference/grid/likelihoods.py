@@ -34,12 +34,15 @@ class Parts:
         Weights sum to the integral of the function; a few may be slightly negative.
     owner : ndarray of int, shape (part,), or None
         The node of the study's own correlation that a part belongs to.
+    slope : ndarray, shape (part,), or None
+        With a correlation r to be filled in later: variances are ``variance + slope (1 - r)``.
     """
 
     weight: Floats
     mean: Floats
     variance: Floats
     owner: NDArray[np.intp] | None = None
+    slope: Floats | None = None
 
 
 class Likelihood(Protocol):
@@ -149,9 +152,7 @@ class BeforeAfter:
     def parts(self, level: int, r: float | None = None) -> Parts:
         """A mixture over the SD and, unless it is given, the correlation."""
         if self.shared:
-            if r is None:
-                raise ValueError("a shared correlation must be given")
-            return self._given(r, level)
+            return self.open(level) if r is None else self._given(r, level)
         rule = self.prior.refined(level)
         pieces = [self._given(float(value), level) for value in rule.r]
         return Parts(
@@ -166,6 +167,12 @@ class BeforeAfter:
         if not self.exact:
             return Parts(np.ones(1), np.array([self.y]), np.array([spread + self.y**2 / (2 * self.n)]))
         return _over_sd(self.d, self.n - 1, spread, self.factor, 1.0, level)
+
+    def open(self, level: int) -> Parts:
+        """The likelihood given a correlation to be filled in later, with as many parts as one of 0.9 needs."""
+        found = self._given(0.9, level)
+        slope = np.full(len(found.weight), 2 / self.n)
+        return Parts(found.weight, found.mean, np.maximum(found.variance - 0.1 * slope, 0.0), slope=slope)
 
 
 def _over_sd(d: float, df: float, spread: float, factor: float, scale: float, level: int) -> Parts:

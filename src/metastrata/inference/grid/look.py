@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from metastrata.inference.bumps import Bumps, Layout, place
 from metastrata.inference.components import log_total, profile
 from metastrata.inference.densities import spread_points
-from metastrata.inference.grid.branches import Branch, Setting, interpolated
-from metastrata.inference.grid.likelihoods import Likelihood
+from metastrata.inference.grid.branches import Branch, interpolated
+from metastrata.inference.grid.problem import Problem
 from metastrata.inference.grid.tree import Outer, log_prior_of_mu
 from metastrata.inference.placing import padded, rough, scale_rule
-from metastrata.inference.quadrature import Axis, ScaleRule
+from metastrata.inference.quadrature import ScaleRule
 from metastrata.inference.survey import STEPS
-from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
@@ -28,55 +27,6 @@ DIM = 1e-5
 CROWDED = 0.12
 LOW = 0.005
 ENDS = np.array([1e-12, 1 - 1e-12])
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What is to be integrated.
-
-    Attributes
-    ----------
-    strata : tuple of tuple of Likelihood
-    taus : tuple of Axis
-        One per stratum, or one for a common tau.
-    omega : Axis or ScaleRule
-        A rule if omega is known.
-    prior : Prior or None
-        Of mu; flat if None.
-    settings : tuple of Setting
-    powers : tuple of float
-        One per stratum.
-    apart : bool
-        Whether each stratum mean has the prior by itself, with nothing between them.
-    """
-
-    strata: tuple[tuple[Likelihood, ...], ...]
-    taus: tuple[Axis, ...]
-    omega: Axis | ScaleRule
-    prior: Prior | None
-    settings: tuple[Setting, ...]
-    powers: tuple[float, ...]
-    apart: bool = False
-
-    @property
-    def shared(self) -> bool:
-        """Whether one tau serves several strata."""
-        return len(self.taus) == 1 and len(self.strata) > 1
-
-    def normals(self, s: int) -> tuple[Floats, Floats]:
-        """Centres and SDs of the normals that resemble the likelihoods of a stratum."""
-        return np.array([study.y for study in self.strata[s]]), np.array([study.se for study in self.strata[s]])
-
-    def branches(self, rules: tuple[ScaleRule, ...], x: Floats, level: int) -> tuple[Branch, ...]:
-        """The strata on nodes."""
-        return tuple(
-            Branch(studies, rules[0 if self.shared else s], self.settings, x, level, self.powers[s])
-            for s, studies in enumerate(self.strata)
-        )
-
-    def outer(self, rules: tuple[ScaleRule, ...]) -> Outer:
-        """What the strata share."""
-        return Outer(self.settings, rules[0] if self.shared else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +46,7 @@ class Look:
     @cached_property
     def outer(self) -> Outer:
         """What they share."""
-        return self.problem.outer(self.rules)
+        return self.problem.outer(self.rules, 0)
 
     @cached_property
     def _own(self) -> list[Floats]:
@@ -295,7 +245,9 @@ def look(problem: Problem) -> Look:
         lower = max(min(float(np.min(ends)), lower), -far)
         upper = min(max(float(np.max(ends)), upper), far)
         width = max(span, float(np.ptp(spread_points(problem.prior, np.array([0.1, 0.9])))))
-    rules = tuple(padded(scale_rule(f, axis, 0.1)) for f, axis in zip(_alone(problem, width), problem.taus, strict=True))
+    rules = tuple(
+        padded(scale_rule(f, axis, 0.1)) for f, axis in zip(_alone(problem, width), problem.taus, strict=True)
+    )
     centres, scales = [], []
     for own_y, own_se in normals:
         found = profile(own_y, own_se, np.zeros(1))

@@ -129,7 +129,9 @@ class StratumPosterior:
     def _corrected(self, i: int, pieces: list[NormalMixture]) -> NormalMixture:
         """Multiply by the ratio of the study's likelihood to the normal that resembles it, in each setting."""
         own, (mean, sd) = self.branch.studies[i], self._study_moments(i)
-        grid = place(Layout(np.array([own.y, mean]), 2.2 * np.array([own.se, sd]), STEP), mean - SEEN * sd, mean + SEEN * sd)
+        grid = place(
+            Layout(np.array([own.y, mean]), 2.2 * np.array([own.se, sd]), STEP), mean - SEEN * sd, mean + SEEN * sd
+        )
         log = -0.5 * (LOG_2PI + 2 * np.log(own.se) + (grid.x - own.y) ** 2 / own.se**2)
         value = np.zeros(len(grid.x))
         for setting, piece in zip(self.branch.settings, pieces, strict=True):

@@ -12,6 +12,7 @@ from metastrata.inference.bumps import Bumps
 from metastrata.inference.components import heavy_tail, log_total, scale_density
 from metastrata.inference.densities import log_density
 from metastrata.inference.grid.branches import Branch, Setting
+from metastrata.inference.grid.correlations import CorrelationDensity, CorrelationRule
 from metastrata.inference.grid.stratum import StratumPosterior
 from metastrata.inference.marginals import ScaleDensity
 from metastrata.inference.mixtures import NormalMixture
@@ -42,10 +43,13 @@ class Outer:
     settings : tuple of Setting
     tau : ScaleRule or None
         Nodes of a common tau.
+    correlation : CorrelationRule or None
+        Nodes of a shared correlation, which the settings run through for each kernel.
     """
 
     settings: tuple[Setting, ...]
     tau: ScaleRule | None
+    correlation: CorrelationRule | None = None
 
     @property
     def inner(self) -> int:
@@ -57,6 +61,12 @@ class Outer:
         """Log of the prior mass of each combination, shape (outer,)."""
         own = np.array([setting.log_mass for setting in self.settings])
         return np.ravel(own[:, None] + (np.zeros(1) if self.tau is None else self.tau.log_mass))
+
+    def r(self, mass: Floats) -> CorrelationDensity | None:
+        """The posterior of a shared correlation from the mass of each combination."""
+        if self.correlation is None:
+            return None
+        return CorrelationDensity(self.correlation, mass.reshape(-1, len(self.correlation.r), self.inner).sum((0, 2)))
 
     def own(self, branch: Branch) -> Floats:
         """Log of what a stratum says of its mean, a tau of its own summed over; shape (outer, x)."""
@@ -102,7 +112,7 @@ class Tree:
         return replace(self.grid, bounds=None) if self.between.t.any() and self.grid.bounds else self.grid
 
     @cached_property
-    def _likelihoods(self) -> tuple[Floats, Floats]:
+    def likelihoods(self) -> tuple[Floats, Floats]:
         """What each stratum says of its own mean, up to a factor, as bumps (stratum, outer, bump); log factors."""
         logs = np.stack([self.outer.own(branch) for branch in self.branches])
         shift = logs.max((1, 2))
@@ -112,7 +122,7 @@ class Tree:
     @cached_property
     def messages(self) -> Floats:
         """Log of what each stratum says of mu, shape (stratum, outer, omega, mu)."""
-        coefficients, shift = self._likelihoods
+        coefficients, shift = self.likelihoods
         strata, outer, size = coefficients.shape
         functions = np.broadcast_to(coefficients.reshape(-1, 1, size), (strata * outer, len(self.between.t), size))
         blurred = self.open.blurred(functions, self.between.t**2).reshape(strata, outer, -1, size)
@@ -265,5 +275,3 @@ class Apart:
                 joint = np.exp(log)
             found.append(StratumPosterior(branch, grid, joint / float(np.sum(joint * grid.quadrature))))
         return tuple(found)
-
-
