@@ -8,7 +8,8 @@ from metastrata.inference.grid.branches import log_smoothed
 from metastrata.inference.grid.correlations import CorrelationDensity, CorrelationRule
 from metastrata.inference.grid.counts import OddsRatio, Proportion
 from metastrata.inference.grid.kernels import contaminated, scales, student
-from metastrata.inference.grid.likelihoods import BeforeAfter, NoncentralT, Parts
+from metastrata.inference.grid.likelihoods import BeforeAfter, NoncentralT
+from metastrata.inference.grid.parts import Parts
 from metastrata.model.priors import prior
 
 
@@ -16,14 +17,16 @@ def value(parts: Parts, x: np.ndarray) -> np.ndarray:
     return (parts.weight * stats.norm.pdf(x[:, None], parts.mean, np.sqrt(parts.variance))).sum(1)
 
 
-@pytest.mark.parametrize(("n1", "n2", "d"), [(20, 22, 0.5), (4, 5, 1.8), (40, 30, -1.5), (3, 3, 0.0), (30, 30, 3.0)])
+@pytest.mark.parametrize(
+    ("n1", "n2", "d"), [(20, 22, 0.5), (4, 5, 1.8), (40, 30, -1.5), (3, 3, 0.0), (30, 30, 3.0), (10, 12, 9.0)]
+)
 def test_a_trial_is_noncentral_t(n1: int, n2: int, d: float) -> None:
     """d sqrt(n~) is noncentral t with noncentrality delta sqrt(n~) (Hedges 1981, J Educ Stat 6:107)."""
     size, df, j = n1 * n2 / (n1 + n2), n1 + n2 - 2, 0.9
-    x = np.linspace(d - 3, d + 3, 31)
+    x = np.linspace(d - 4, d + 4, 31)
     wanted = stats.nct.pdf(d * np.sqrt(size), df, x * np.sqrt(size)) * np.sqrt(size) / j
     found = NoncentralT(j * d, 0.3, d, df, 1 / size, j).parts(2)
-    assert value(found, x) == pytest.approx(wanted, abs=3e-7 * wanted.max())
+    assert value(found, x) == pytest.approx(wanted, abs=2e-6 * wanted.max())
 
 
 def test_change_scores_on_the_scale_of_raw_scores() -> None:
@@ -67,7 +70,7 @@ def test_an_unknown_correlation_is_integrated_out(text: str, exact: bool) -> Non
         given = stats.norm.pdf(j * d, x[:, None], np.sqrt(spread + (j * d) ** 2 / (2 * n)))
     wanted = given @ mass / mass.sum()
     found = BeforeAfter(j * d, 0.3, d, n, j, exact, rule, False).parts(2)
-    assert value(found, x) == pytest.approx(wanted, abs=3e-5 * wanted.max())
+    assert value(found, x) == pytest.approx(wanted, abs=1e-4 * wanted.max())  # r to 1: a cusp
 
 
 COUNTS = [
@@ -118,7 +121,7 @@ def test_smoothing_by_a_normal() -> None:
     density = value(study.parts(2), theta)
     for k, spread in enumerate(s):
         if spread == 0:
-            wanted = np.interp(x, theta, density)
+            wanted = value(study.parts(2), x)
         else:
             wanted = [float(np.trapezoid(density * stats.norm.pdf(theta, v, spread), theta)) for v in x]
         found = np.exp(log_smoothed(study.parts(2), study.y, study.se, s, x)[k])
@@ -146,7 +149,7 @@ def test_tables_at_each_tau_from_nodes_of_the_scale(kernel: object) -> None:
     for k, t in enumerate(tau):
         spread = np.sqrt(se**2 + (t * kernel.factor) ** 2)
         wanted = (kernel.weight * stats.norm.pdf(x[:, None], y, spread)).sum(1)
-        assert np.exp(table[k]) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        assert np.exp(table[k]) == pytest.approx(wanted, abs=1e-8)
 
 
 def test_posterior_of_a_correlation() -> None:

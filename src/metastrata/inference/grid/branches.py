@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from metastrata.inference.densities import LOG_2PI
 from metastrata.inference.grid.kernels import Kernel, Scales, scales
-from metastrata.inference.grid.likelihoods import Likelihood, Parts
+from metastrata.inference.grid.likelihoods import Likelihood
+from metastrata.inference.grid.parts import Parts
 from metastrata.inference.quadrature import ScaleRule
 from metastrata.inference.small import multiply
 

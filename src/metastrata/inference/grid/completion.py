@@ -17,7 +17,8 @@ from metastrata.inference.grid.branches import Setting
 from metastrata.inference.grid.correlations import CorrelationRule
 from metastrata.inference.grid.forms import Form
 from metastrata.inference.grid.kernels import NORMAL, Kernel, contaminated, student
-from metastrata.inference.grid.likelihoods import BeforeAfter, Likelihood, NoncentralT, Parts
+from metastrata.inference.grid.likelihoods import BeforeAfter, Likelihood, NoncentralT
+from metastrata.inference.grid.parts import Parts
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -149,7 +149,7 @@ class CorrelationDensity:
             middle = (low + high) / 2
             short = self.cdf(middle) < flat
             low, high = np.where(short, middle, low), np.where(short, high, middle)
-        return ((low + high) / 2).reshape(p.shape)
+        return np.asarray((low + high) / 2).reshape(p.shape)
 
     def near_quantile(self, p: Floats) -> Floats:
         """The quantiles themselves: they are cheap."""

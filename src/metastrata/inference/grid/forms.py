@@ -76,8 +76,8 @@ def arrange_form(model: Model, effects: Effects) -> Form | None:
     likelihoods = tuple(_likelihood(model, item, reach) for item in effects.items)
     if model.likelihood == "exact" and all(own.name == "normal" for own in likelihoods):
         raise ModelError(
-            "likelihood = 'exact' needs rows with the statistics themselves (means and SDs of arms, or before and after; "
-            "counts of events): these effects are only estimates with standard errors. Use likelihood = 'normal'"
+            "likelihood = 'exact' needs rows with the statistics themselves (means and SDs of arms, or before and "
+            "after; counts of events): these effects are only estimates with standard errors. Use likelihood = 'normal'"
         )
     for stratum in model.weights:
         if stratum not in effects.strata:

@@ -95,7 +95,7 @@ class Scales:
         return np.asarray(np.log(np.maximum(table, 1e-300)) + peak)
 
 
-PANEL, POINTS = 1.4, 12
+PANEL, POINTS = 0.8, 12
 
 
 def scales(kernel: Kernel, tau: Floats, smallest: float) -> Scales:

@@ -7,42 +7,17 @@ by narrow bumps. Smoothing by a normal, and products with one, then stay in clos
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from metastrata.inference.grid.correlations import CorrelationRule
-from metastrata.inference.quadrature import gauss
+from metastrata.inference.grid.parts import Parts
+from metastrata.inference.grid.sds import over_sd
 
 Floats = NDArray[np.float64]
-
-NODES = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """A function of theta as a sum of normal densities.
-
-    Attributes
-    ----------
-    weight, mean, variance : ndarray, shape (part,)
-        Weights sum to the integral of the function; a few may be slightly negative.
-    owner : ndarray of int, shape (part,), or None
-        The node of the study's own correlation that a part belongs to.
-    slope : ndarray, shape (part,), or None
-        With a correlation r to be filled in later: variances are ``variance + slope (1 - r)``.
-    """
-
-    weight: Floats
-    mean: Floats
-    variance: Floats
-    owner: NDArray[np.intp] | None = None
-    slope: Floats | None = None
 
 
 class Likelihood(Protocol):
@@ -123,7 +98,7 @@ class NoncentralT:
 
     def parts(self, level: int, r: float | None = None) -> Parts:
         """A mixture over the SD."""
-        return _over_sd(self.d, self.df, self.spread, self.factor, self.scale, level)
+        return over_sd(self.d, self.df, self.spread, self.factor, self.scale, level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,44 +141,10 @@ class BeforeAfter:
         spread = 2 * (1 - r) / self.n
         if not self.exact:
             return Parts(np.ones(1), np.array([self.y]), np.array([spread + self.y**2 / (2 * self.n)]))
-        return _over_sd(self.d, self.n - 1, spread, self.factor, 1.0, level)
+        return over_sd(self.d, self.n - 1, spread, self.factor, 1.0, level)
 
     def open(self, level: int) -> Parts:
         """The likelihood given a correlation to be filled in later, with as many parts as one of 0.9 needs."""
         found = self._given(0.9, level)
         slope = np.full(len(found.weight), 2 / self.n)
         return Parts(found.weight, found.mean, np.maximum(found.variance - 0.1 * slope, 0.0), slope=slope)
-
-
-def _over_sd(d: float, df: float, spread: float, factor: float, scale: float, level: int) -> Parts:
-    """Mixture of normals over u, ``df u^2 ~ chi2(df)``; the density is that of ``factor d``."""
-    apart = abs(d) / math.sqrt(2 * df * spread)  # how far parts lie apart in their own SDs
-    u, weight = chi_nodes(df, math.ceil(4 + NODES * apart) + 3 * level)
-    return Parts(weight * scale / factor, scale * d * u, np.full(len(u), scale**2 * spread))
-
-
-@lru_cache(maxsize=512)
-def chi_nodes(df: float, n: int) -> tuple[Floats, Floats]:
-    """Gauss nodes and weights for ``E[u f(u)]``, ``df u^2 ~ chi2(df)``.
-
-    The measure is put on many points, and its Jacobi matrix found by Lanczos (Golub and Welsch 1969, Math Comp 23:221;
-    Gragg and Harrod 1984, Numer Math 44:317).
-    """
-    low = float(np.sqrt(2 * special.gammaincinv(df / 2, 1e-17) / df))
-    high = float(np.sqrt(2 * special.gammainccinv(df / 2, 1e-17) / df))
-    points, weights, _ = gauss(max(200, 4 * n))
-    u = low + (high - low) * (points + 1) / 2
-    log = math.log(2) + df / 2 * math.log(df / 2) - special.gammaln(df / 2) + df * np.log(u) - df * u**2 / 2
-    mass = np.exp(log) * weights * (high - low) / 2
-    total, basis = float(mass.sum()), np.zeros((n, len(u)))
-    diagonal, off = np.zeros(n), np.zeros(n)
-    q = np.sqrt(mass / total)
-    for k in range(n):
-        basis[k] = q
-        diagonal[k] = q @ (u * q)
-        q = u * q - basis[: k + 1].T @ (basis[: k + 1] @ (u * q))
-        q -= basis[: k + 1].T @ (basis[: k + 1] @ q)
-        off[k] = np.linalg.norm(q)
-        q = q / off[k]
-    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off[: n - 1], 1) + np.diag(off[: n - 1], -1))
-    return values, total * vectors[0] ** 2

@@ -228,7 +228,7 @@ def _placed(rule: ScaleRule, mass: Floats) -> ScaleRule:
     x, shape = rule.axis.x(rule.t), log - np.max(log[np.isfinite(log)])
 
     def smooth(t: Floats) -> Floats:
-        return interpolated(x, shape[None], np.asarray(rule.axis.x(t)), 6)[0]
+        return np.asarray(interpolated(x, shape[None], np.asarray(rule.axis.x(t)), 6)[0])
 
     return scale_rule(smooth, rule.axis)
 
