@@ -33,12 +33,8 @@ class CorrelationRule:
     @cached_property
     def bounds(self) -> tuple[float, float]:
         """Ends of the prior within (-1, 1)."""
-        low, high = -1.0, 1.0
-        if self.prior.family == "uniform":
-            low, high = (float(np.clip(end, -1, 1)) for end in self.prior.parameters)
-        elif self.prior.support == "positive":
-            low = 0.0
-        return low, high
+        low, high = np.clip(self.prior.limits, -1, 1)
+        return float(low), float(high)
 
     @cached_property
     def panel(self) -> Panel:
@@ -66,8 +62,6 @@ class CorrelationRule:
         """Log density at r, any shape within the bounds."""
         low, high = self.bounds
         inside = float(np.diff(distribution(self.prior, np.array([low, high])))[0])
-        if self.prior.family == "uniform":
-            return np.full(np.shape(r), -math.log(high - low))
         return np.asarray(log_density(self.prior, r) - math.log(inside))
 
     def sample(self, size: tuple[int, ...], rng: np.random.Generator) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from metastrata.inference.densities import log_density
+from metastrata.inference.densities import continued
 from metastrata.inference.grid.parts import Parts, fitted
 from metastrata.inference.quadrature import gauss
 from metastrata.model.priors import Prior
@@ -79,7 +79,7 @@ class OddsRatio:
     def log_prior(self, b: Floats) -> Floats:
         """Log density of the baseline's log odds, between its ends."""
         if self.baseline.family != "uniform":
-            return log_density(self.baseline, b)
+            return continued(self.baseline, b)
         low, high = self.baseline.parameters
         return np.asarray(-np.logaddexp(0, -b) - np.logaddexp(0, b) - math.log(high - low))
 
@@ -102,9 +102,9 @@ class OddsRatio:
     @property
     def ends(self) -> tuple[float, float]:
         """Between which log odds the baseline lies."""
-        if self.baseline.family != "uniform":
-            return -FARTHEST, FARTHEST
-        low, high = special.logit(np.clip(self.baseline.parameters, 1e-300, 1 - 1e-16))
+        low, high = self.baseline.limits
+        if self.baseline.family == "uniform":
+            low, high = special.logit(np.clip([low, high], 1e-300, 1 - 1e-16))
         return max(float(low), -FARTHEST), min(float(high), FARTHEST)
 
     def _placed(self, theta: Floats, log_joint: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:

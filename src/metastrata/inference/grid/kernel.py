@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps, place
-from metastrata.inference.components import Solution
+from metastrata.inference.components import Solution, mean_bounds
 from metastrata.inference.grid.contrasts import apart, joined, pooling
 from metastrata.inference.grid.draws import draw_apart, draw_tree
 from metastrata.inference.grid.look import Look, look
@@ -80,8 +80,9 @@ def _grid(found: Look, s: int | None, level: int, sharp: bool) -> Bumps:
     """The final grid of one stratum, or of all; `sharp` if the ends of a uniform prior are not blurred by omega."""
     layout, low, high = found.layout(s, level)
     prior = found.problem.prior
-    if prior is None or prior.family != "uniform":
+    bounds = None if prior is None else mean_bounds(prior)
+    if bounds is None:
         return place(layout, low, high)
     if sharp:  # bumps fit poorly near the ends of their grid: go on beyond those of the prior
         low, high = np.array([low, high]) + np.array([-PAD, PAD]) * layout.spacing(np.array([low, high]))
-    return place(layout, float(low), float(high), prior.parameters)
+    return place(layout, float(low), float(high), bounds)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps, Layout, place
-from metastrata.inference.components import log_total, profile
+from metastrata.inference.components import log_total, mean_bounds, profile
 from metastrata.inference.densities import spread_points
 from metastrata.inference.grid.branches import Branch, interpolated
 from metastrata.inference.grid.problem import Problem
@@ -83,8 +83,9 @@ class Look:
         """Log of the prior mass of mu at each point."""
         prior, x = self.problem.prior, self.grid.x
         log = log_prior_of_mu(prior, x) + np.log(self.grid.width)
-        if prior is not None and prior.family == "uniform":
-            gap = np.maximum(np.maximum(prior.parameters[0] - x, x - prior.parameters[1]), 0) / self.grid.width
+        bounds = None if prior is None else mean_bounds(prior)
+        if bounds is not None:
+            gap = np.maximum(np.maximum(bounds[0] - x, x - bounds[1]), 0) / self.grid.width
             log = np.where(gap < 1, log, -1e300)
         return log
 
@@ -184,8 +185,8 @@ class Look:
         places = self._narrow(range(len(self.branches)) if s is None else (s,), reach)
         together = min(scale for _, scale in places)
         prior = self.problem.prior
-        if prior is not None and prior.family == "uniform":
-            places += [(end, STEPS[level] * together) for end in prior.parameters]
+        if prior is not None:
+            places += [(end, STEPS[level] * together) for end in prior.limits if np.isfinite(end)]
         centres, scales = (list(column) for column in zip(*(self._quartiles(mass) for mass in masses), strict=True))
         for centre, scale in places:
             coarse = min(np.hypot(centre - c, w) for c, w in zip(centres, scales, strict=True))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps
 from metastrata.inference.components import heavy_tail, log_total, scale_density
-from metastrata.inference.densities import log_density
+from metastrata.inference.densities import continued
 from metastrata.inference.grid.branches import Branch, Setting
 from metastrata.inference.grid.correlations import CorrelationDensity, CorrelationRule
 from metastrata.inference.grid.stratum import StratumPosterior
@@ -26,12 +26,8 @@ MOST = 600.0
 
 
 def log_prior_of_mu(prior: Prior | None, x: Floats) -> Floats:
-    """Log density of the prior of a mean; flat if there is none. The ends of a uniform are kept by the grid."""
-    if prior is None:
-        return np.zeros(len(x))
-    if prior.family == "uniform":
-        return np.full(len(x), -np.log(prior.parameters[1] - prior.parameters[0]))
-    return log_density(prior, x)
+    """Log density of the prior of a mean; flat if there is none. Its ends, where it has any, are kept by the grid."""
+    return np.zeros(len(x)) if prior is None else continued(prior, x)
 
 
 @dataclass(frozen=True, eq=False)
