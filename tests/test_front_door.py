@@ -59,6 +59,7 @@ PUBLIC = {
     "ForestTable",
     "forest_table",
     "plot_forest",
+    "plots",
     "RunResult",
     "run",
     "export",

@@ -1,3 +1,4 @@
+from . import plots as plots
 from .errors import Fault as Fault
 from .errors import InputError as InputError
 from .errors import MetastrataError as MetastrataError

@@ -60,7 +60,12 @@ def overlapping(figure: Any) -> list[tuple[str, str]]:
 
 
 def _all_texts(figure: Any) -> list[Any]:
+    """Every text that is drawn; matplotlib keeps labels of ticks beyond the limits, which are not."""
     import matplotlib.text
 
     figure.canvas.draw()
-    return [t for t in figure.findobj(matplotlib.text.Text) if t.get_visible() and t.get_text().strip()]
+    ticks = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    written = {tick.label1 for axis in ticks if axis.axes.axison for tick in axis._update_ticks()}
+    labels = {tick.label1 for axis in ticks for tick in [*axis.majorTicks, *axis.minorTicks]}
+    texts = [t for t in figure.findobj(matplotlib.text.Text) if t.get_visible() and t.get_text().strip()]
+    return [t for t in texts if t not in labels or t in written]

@@ -11,9 +11,8 @@ from metastrata.errors import InputError
 from metastrata.evidence.risk_of_bias import Judged, RiskOfBias
 from metastrata.plots.forest import draw_forest, plot_forest_pages
 from metastrata.plots.forest_rows import ForestRow, ForestTable, axis_limits
-from metastrata.plots.overview import OverviewRow, draw_overview
 from metastrata.plots.saving import alt_text
-from metastrata.plots.style import digits_for, interval, number
+from metastrata.plots.style import digits_for, interval, number, tick_label
 from metastrata.plots.tables import forest_table, single_study_table
 
 Same = Callable[..., None]
@@ -226,15 +225,10 @@ def test_a_changed_number_changes_the_image(one_stratum: ms.Fit, tmp_path: Path)
     assert compare_images(str(tmp_path / "a.png"), str(tmp_path / "b.png"), tol=2.0) is not None
 
 
-def test_overview() -> None:
-    rows = [OverviewRow("Pain (4 studies)"), OverviewRow("Trials", (-1.0, -2.0, -0.1), "P(benefit) = 0.990", 0)]
-    figure = draw_overview(rows, title="All", axis="SMD")
-    assert "\u22121.00 [\u22122.00, \u22120.10]" in texts(figure)
-    assert outside(figure) == []
-
-
 def test_numbers() -> None:
     assert number(-0.001) == "0.00"
     assert number(-1.5) == "\u22121.50"
     assert interval(1, 0, 2) == "1.00 [0.00, 2.00]"
+    assert [tick_label(v) for v in (0.0, -0.5, 1500.0, 2e5)] == ["0", "\u22120.5", "1500", "2e5"]
+    assert tick_label(-1.5e-7) == "\u22121.5e\u22127"
     assert [digits_for([w]) for w in (0.4, 4e-3, 400.0, 0.0)] == [2, 4, 0, 2]

@@ -27,7 +27,7 @@ from metastrata.plots.forest_marks import draw_marks
 from metastrata.plots.forest_rows import ROWS_PER_PAGE, ForestRow, ForestTable, axis_limits
 from metastrata.plots.forest_words import forest_alt
 from metastrata.plots.saving import describe
-from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, MINUS, inches, new_figure, page, style
+from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, inches, new_figure, page, style, tick_label
 from metastrata.plots.tables import forest_table
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _draw_axis(axes: Axes, table: ForestTable, plan: Layout) -> None:
         axes.set_xticks(np.log(places), [f"{p:g}" for p in places])
     else:
         axes.locator_params(axis="x", nbins=6, min_n_ticks=4)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", MINUS))
+        axes.xaxis.set_major_formatter(lambda value, _: tick_label(value))
 
 
 def _spans(rows: Sequence[ForestRow], plan: Layout) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from metastrata.evidence.risk_of_bias import RiskOfBias
 from metastrata.frequentist.answers import classical
 from metastrata.inference.fit import Fit
 from metastrata.plots.forest_rows import Density, ForestRow
+from metastrata.plots.smoothing import density_at
 
 Z = 1.959963984540054
 GRID = 101
@@ -102,15 +103,9 @@ def excluded_elsewhere(effects: Effects, choices: ForestChoices) -> list[ForestR
 
 def density(fit: Fit, quantity: str, label: str = "") -> Density:
     """Posterior density over its central 99.8 %, its peak scaled to 1: from the integrals, or from the draws."""
-    marginal = fit.marginal(quantity, label)
+    marginal: Any = fit.marginal(quantity, label)
     low, high = (float(v) for v in marginal.quantile([0.001, 0.999]))
-    if hasattr(marginal, "pdf"):
-        x = np.linspace(low, high, GRID)
-        height = np.asarray(marginal.pdf(x))
-    else:
-        from arviz_stats.base import array_stats
-
-        grid, curve, _ = array_stats.kde(np.asarray(marginal.draws), circular=False, grid_len=2 * GRID)  # type: ignore[attr-defined]
-        inside = (grid >= low) & (grid <= high)
-        x, height = grid[inside], curve[inside]
+    x = np.linspace(low, high, GRID)
+    exact = hasattr(marginal, "pdf")
+    height = np.asarray(marginal.pdf(x)) if exact else density_at(np.asarray(marginal.draws), x)
     return x, height / height.max()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.errors import InputError
+from metastrata.evidence.effects import Effects
 from metastrata.evidence.measures import MEASURES
 from metastrata.plots.style import digits_for, interval, number
 
@@ -22,6 +23,17 @@ Density = tuple[NDArray[np.float64], NDArray[np.float64]]
 NAMES = {"GEN": "Effect", "ROM": "Ratio of means", "PETO": "Peto OR", "IRR": "Rate ratio", "PLO": "Log odds"}
 ROWS_PER_PAGE = 40
 CONTINUED = ", continued"
+
+
+def unit_name(measure: str, *, ratio: bool = False) -> str:
+    """What a measure is called at an axis: "SMD"; "log OR", or "OR" where it is written as a ratio."""
+    name = NAMES.get(measure, measure)
+    return name if ratio or MEASURES[measure].back != "exp" else f"log {name}"
+
+
+def unit_of(effects: Effects) -> str:
+    """What the effects are called at an axis."""
+    return unit_name(effects.measure)
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,7 @@ class ForestTable:
     @property
     def unit(self) -> str:
         """What is measured: "SMD", "OR", "log OR"."""
-        name = NAMES.get(self.measure, self.measure)
-        return name if self.ratio or MEASURES[self.measure].back != "exp" else f"log {name}"
+        return unit_name(self.measure, ratio=self.ratio)
 
     @property
     def digits(self) -> int:

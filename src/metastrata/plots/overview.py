@@ -2,62 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from metastrata.plots.style import FAINT, GUIDE, INK, STRATA, interval, new_figure, style
-from metastrata.plots.tables import Interval
+from metastrata.errors import InputError
+from metastrata.evidence.effects import Effects
+from metastrata.inference.fit import Fit
+from metastrata.plots.forest_build import Z
+from metastrata.plots.forest_rows import unit_of
+from metastrata.plots.intervals import IntervalRow, draw_intervals
+from metastrata.plots.saving import describe
+from metastrata.plots.style import interval
+from metastrata.plots.wording import count, equals, p_benefit
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True)
-class OverviewRow:
-    """One line of the overview: an endpoint's heading, or one of its means."""
-
-    label: str
-    values: Interval | None = None
-    note: str = ""
-    stratum: int | None = None
+COLUMNS = ["endpoint", "kind", "stratum", "study", "estimate", "lower", "upper", "p_benefit", "status"]
 
 
-def draw_overview(rows: Sequence[OverviewRow], *, title: str, axis: str) -> Figure:
-    """Draw the overview.
+def overview_table(endpoints: Mapping[str, Fit | Effects], *, overall: bool = False) -> pd.DataFrame:
+    """The pooled results of several endpoints.
 
     Parameters
     ----------
-    rows : sequence of OverviewRow
-        A heading has no values; a row with `stratum` None and values is the mean over designs.
-    title, axis : str
-        Heading, and what the axis measures.
+    endpoints : mapping from a label to a Fit, or to the Effects of an endpoint that was not pooled
+        Of Effects with one study its own estimate is shown; without a study only the heading.
+    overall : bool
+        Whether to show the mean over designs too (always where designs share one mean).
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint kind stratum study estimate lower upper p_benefit status``; kind is "stratum", "overall" or
+        "study".
     """
-    with style():
-        row_height, head, foot, width, plot_left, plot_width = 0.3, 0.75, 0.85, 9.6, 3.1, 3.4
-        height = head + foot + row_height * len(rows)
-        figure = new_figure(width, height)
-        canvas = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        canvas.set(xlim=(0, width), ylim=(0, height))
-        canvas.axis("off")
-        axes = figure.add_axes((plot_left / width, foot / height, plot_width / width, row_height * len(rows) / height))
-        axes.set(ylim=(0, len(rows)), yticks=[])
-        axes.spines["left"].set_visible(False)
-        axes.patch.set_alpha(0)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        for i, row in enumerate(rows):
-            y = len(rows) - i - 0.5
-            at = foot + row_height * y
-            colour = INK if row.stratum is None else STRATA[row.stratum % len(STRATA)]
-            bold = "bold" if row.values is None else "normal"
-            canvas.text(0.16 if row.values is None else 0.32, at, row.label, va="center", weight=bold)
-            canvas.text(width - 1.75, at, row.note, va="center", color=FAINT, fontsize=8.5)
-            if row.values is None:
-                axes.axhline(y + 0.5, color=GUIDE, linewidth=0.6)
-                continue
-            axes.plot(row.values[1:], [y, y], color=colour, linewidth=2)
-            axes.plot(row.values[0], y, "D" if row.stratum is None else "o", color=colour, markersize=6)
-            canvas.text(width - 1.95, at, interval(*row.values), va="center", ha="right")
-        axes.set_xlabel(axis, fontsize=8.5)
-        canvas.text(0.16, height - 0.3, title, weight="bold", fontsize=12, va="center")
-        return figure
+    import pandas as pd
+
+    if not endpoints:
+        raise InputError("no endpoint to show")
+    rows: list[list[object]] = []
+    for label, found in endpoints.items():
+        rows += _of_fit(label, found, overall) if isinstance(found, Fit) else _of_effects(label, found)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of_fit(label: str, fit: Fit, overall: bool) -> list[list[object]]:
+    by_design = fit.design.mean != "common"
+    wanted = [("stratum", "mu_stratum", s) for s in fit.design.strata] if by_design else []
+    if "mu" in fit.posterior and (overall or not by_design):
+        wanted.append(("overall", "mu", ""))
+    rows: list[list[object]] = []
+    for kind, quantity, stratum in wanted:
+        marginal = fit.marginal(quantity, stratum)
+        limits = [float(v) for v in marginal.quantile([0.025, 0.975])]
+        p = p_benefit(fit, quantity, stratum)
+        rows.append([label, kind, stratum, "", marginal.mean, *limits, p, fit.status])
+    return rows
+
+
+def _of_effects(label: str, effects: Effects) -> list[list[object]]:
+    if len(effects) > 1:
+        raise InputError(f"{label}: {len(effects)} studies that are not pooled: give the fit")
+    nan = float("nan")
+    return [
+        [label, "study", i.stratum, i.study, i.y, i.y - Z * i.se, i.y + Z * i.se, nan, "single_study"]
+        for i in effects.items
+    ]
+
+
+def plot_overview(
+    endpoints: Mapping[str, Fit | Effects],
+    *,
+    labels: Mapping[str, str] | None = None,
+    overall: bool = False,
+    title: str = "Overview of all endpoints",
+) -> Figure:
+    """Draw `overview_table`: a block for each endpoint, with the direction of benefit and P(benefit).
+
+    Parameters
+    ----------
+    endpoints, overall
+        As for `overview_table`.
+    labels : mapping, optional
+        Names of the strata.
+    title : str
+    """
+    table, names = overview_table(endpoints, overall=overall), labels or {}
+    order = list(names) or list(dict.fromkeys(s for s in table["stratum"] if s))
+    rows, words, units = [], [], set()
+    for label, found in endpoints.items():
+        effects = found.effects if isinstance(found, Fit) else found
+        units.add(unit_of(effects))
+        better = f"; {effects.direction} is better" if effects.direction else ""
+        flag = "   NOT RELIABLE" if isinstance(found, Fit) and found.status != "reliable" else ""
+        rows.append(IntervalRow(f"{label} ({count(len(effects))}{better}){flag}"))
+        for row in table[table["endpoint"] == label].itertuples():
+            values = (float(row.estimate), float(row.lower), float(row.upper))
+            if row.kind == "study":
+                name, note = f"{row.study}: its own estimate", "not pooled"
+            else:
+                name = names.get(row.stratum, row.stratum) if row.stratum else "All designs together"
+                note = equals("P(benefit)", row.p_benefit) if row.p_benefit == row.p_benefit else ""
+            index = order.index(row.stratum) if row.stratum in order else None
+            rows.append(IntervalRow(name, values, note, index, diamond=row.kind == "overall"))
+            words.append(f"{label}, {name}: {interval(*values)}{', ' + note if note else ''}")
+    axis = f"{', '.join(sorted(units))}, 95 % credible interval"
+    return describe(draw_intervals(rows, title=title, axis=axis), title, "; ".join(words) + ".")

@@ -32,7 +32,7 @@ def alt_text(figure: Figure) -> str:
     return str(figure.get_label()).partition("\n")[2]
 
 
-def save(figure: Figure, stem: str | Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
+def save(figure: Figure, stem: str | Path, formats: Sequence[str] = ("svg", "png"), *, dpi: int = DPI) -> list[Path]:
     """Write a figure to files.
 
     Parameters
@@ -41,8 +41,10 @@ def save(figure: Figure, stem: str | Path, formats: Sequence[str] = ("svg", "png
     stem : str or Path
         Path without an ending: "figures/pain" gives figures/pain.svg, figures/pain.png.
     formats : sequence of {"svg", "png", "pdf"}
-        PNG has 200 dots per inch. Letters are drawn as outlines in SVG and embedded in PDF, so that every reader sees
+        Letters are drawn as outlines in SVG and embedded in PDF, so that every reader sees
         the same.
+    dpi : int
+        Dots per inch of a PNG.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def save(figure: Figure, stem: str | Path, formats: Sequence[str] = ("svg", "png
     stem = Path(stem)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
     for path, kind in zip(paths, formats, strict=True):
-        _write(path, _bytes(figure, kind))
+        _write(path, _bytes(figure, kind, dpi))
     return paths
 
 
@@ -113,11 +115,11 @@ def _metadata(figure: Figure, kind: str) -> dict[str, Any]:
     return {"CreationDate": None, **{key: value for key, value in said.items() if value}}
 
 
-def _bytes(figure: Figure, kind: str) -> bytes:
+def _bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     buffer = io.BytesIO()
-    dpi: Any = DPI if kind == "png" else "figure"
+    more: dict[str, Any] = {"dpi": dpi, "pil_kwargs": {"compress_level": 4}} if kind == "png" else {}
     with _quietly():
-        figure.savefig(buffer, format=kind, metadata=_metadata(figure, kind), facecolor="white", dpi=dpi)
+        figure.savefig(buffer, format=kind, metadata=_metadata(figure, kind), facecolor="white", **more)
     return _described(figure, buffer.getvalue()) if kind == "svg" else buffer.getvalue()
 
 

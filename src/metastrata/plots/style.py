@@ -101,6 +101,13 @@ def number(value: float, digits: int = 2) -> str:
     return text.replace("-", MINUS)
 
 
+def tick_label(value: float) -> str:
+    """A number at an axis, short: "2e5" and "1.5e-7" where it is very large or small."""
+    text = f"{value:g}" if value == 0 or 1e-4 <= abs(value) < 1e5 else f"{value:.4g}"
+    mantissa, mark, power = text.partition("e")
+    return f"{mantissa}{mark}{int(power) if power else ''}".replace("-", MINUS)
+
+
 def interval(estimate: float, lower: float, upper: float, digits: int = 2) -> str:
     """Estimate and interval: ``-1.76 [-2.00, -1.51]``."""
     return f"{number(estimate, digits)} [{number(lower, digits)}, {number(upper, digits)}]"

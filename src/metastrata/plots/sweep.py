@@ -1,67 +1,98 @@
-"""How a result moves along the whole range of an assumption."""
+"""How the means of the designs move along the whole range of omega."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metastrata.plots.style import FAINT, INK, STRATA, new_figure, style
+from metastrata.appraisal.sweeps import sweep_omega
+from metastrata.inference.fit import Fit
+from metastrata.plots.forest_rows import unit_of
+from metastrata.plots.panels import drawn_as, framed, legend, name_of
+from metastrata.plots.saving import describe
+from metastrata.plots.style import FAINT, INK, MARKERS, number, style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
+NOTE = (
+    "Mean of each design with its 95 % credible interval. Below omega: the share of the difference between designs "
+    "that pooling takes away. Grey: 95 % of the posterior of omega; dotted, its median."
+)
 
-def draw_omega_sweep(
-    table: Any, *, title: str, labels: Mapping[str, str], posterior: tuple[float, float, float]
+
+def plot_omega_sweep(
+    fit: Fit,
+    table: pd.DataFrame | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    title: str = "",
+    unit: str = "",
 ) -> Figure:
-    """Draw the stratum means against omega, from one common mean at the left to separate strata at the right.
+    """Draw the means of the designs against omega, from one common mean at the left to separate strata at the right.
 
     Parameters
     ----------
-    table : DataFrame
-        From `sweep_omega`.
-    title : str
-    labels : mapping
-        Names of the strata.
-    posterior : (lower, median, upper)
-        Where the posterior of omega lies; shaded.
+    fit : Fit
+        Of a model with an exchangeable mean.
+    table : DataFrame, optional
+        From `sweep_omega`; by default it is computed.
+    labels, title, unit
+        Names of the strata, heading, and what the axis measures.
+
+    Raises
+    ------
+    ModelError
+        If the model has no omega.
     """
-    values = list(dict.fromkeys(table["omega"]))
-    places = {value: i for i, value in enumerate(values)}
-    with style():
-        figure = new_figure(7.2, 3.6)
-        axes = figure.add_axes((0.09, 0.24, 0.62, 0.62))
-        finite = np.array([v for v in values if 0 < v < np.inf])
-        span = np.interp(
-            np.log(np.clip(posterior, finite[0] / 2, finite[-1])), np.log(finite), np.arange(1, finite.size + 1)
-        )
+    table = sweep_omega(fit) if table is None else table
+    posterior = [float(q) for q in fit.marginal("omega").quantile([0.025, 0.5, 0.975])]
+    values = [float(v) for v in dict.fromkeys(table["omega"])]
+    places, strata = {value: i for i, value in enumerate(values)}, fit.design.strata
+    heading = title or f"{fit.endpoint}: what the assumption on omega does"
+    with style([heading, *strata, *(labels or {}).values()]):
+        figure, axes = framed(heading, NOTE, 7.0, 4.2)
+        span = [_place(q, values) for q in posterior]
         axes.axvspan(span[0], span[2], color="#eeeeee", zorder=0)
-        axes.axvline(span[1], color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.axvline(span[1], color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.axhline(0, color=INK, linewidth=0.8)
-        for i, stratum in enumerate(labels):
+        for i, stratum in enumerate(strata):
             rows = table[(table["quantity"] == "mu_stratum") & (table["stratum"] == stratum)]
-            if not len(rows):
-                continue
-            x, colour = [places[v] for v in rows["omega"]], STRATA[i % len(STRATA)]
-            axes.fill_between(x, rows["eti95_lower"], rows["eti95_upper"], color=colour, alpha=0.15, linewidth=0)
-            axes.plot(x, rows["mean"], color=colour, linewidth=2, marker="o", markersize=3.5)
-            figure.text(0.73, 0.78 - 0.11 * i, labels[stratum].split(" (")[0], color=colour, fontsize=9, weight="bold")
+            x, look = [places[v] for v in rows["omega"]], drawn_as(i, len(strata))
+            axes.fill_between(x, rows["eti95_lower"], rows["eti95_upper"], color=look["color"], alpha=0.13, linewidth=0)
+            axes.plot(
+                x, rows["mean"], marker=MARKERS[i % len(MARKERS)], markersize=4, label=name_of(stratum, labels), **look
+            )
         pooling = table.drop_duplicates("omega").set_index("omega")["pooling"]
         shown = [v for i, v in enumerate(values) if i % 2 == 0 or v == values[-1]]
-        axes.set_xticks(
-            [places[v] for v in shown],
-            [f"{'0' if v == 0 else '\u221e' if np.isinf(v) else f'{v:.2g}'}\n{100 * pooling[v]:.0f} %" for v in shown],
-            fontsize=8,
-        )
-        axes.set_xlabel("omega, the SD between designs (common \u2192 separate); below: pooling", fontsize=8.5)
-        figure.text(0.02, 0.94, title, weight="bold", fontsize=11)
-        figure.text(
-            0.73,
-            0.3,
-            "Mean by design, 95 %\ncredible interval.\nGrey: 95 % of the\nposterior of omega.",
-            fontsize=8,
-            color=FAINT,
-        )
-    return figure
+        axes.set_xticks([places[v] for v in shown], [_tick(v, float(pooling[v])) for v in shown])
+        axes.set(xlabel="omega, the SD between designs: common to separate", ylabel=unit or unit_of(fit.effects))
+        legend(axes, len(strata), loc="best")
+    ends = "; ".join(
+        f"{name_of(s, labels)}: from {_mean(table, s, values[0])} to {_mean(table, s, values[-1])}" for s in strata
+    )
+    return describe(
+        figure, heading, f"Means of the designs as omega goes from {values[0]:g} to {values[-1]:g}: {ends}."
+    )
+
+
+def _place(omega: float, values: Sequence[float]) -> float:
+    """Where an omega lies between the values of the sweep, which stand at equal distances."""
+    finite = [(i, v) for i, v in enumerate(values) if 0 < v < np.inf]
+    if not finite:
+        return 0.0
+    at, logs = [i for i, _ in finite], np.log([v for _, v in finite])
+    return float(np.interp(np.log(max(omega, finite[0][1] / 2)), [logs[0] - np.log(2), *logs], [at[0] - 0.5, *at]))
+
+
+def _tick(omega: float, pooling: float) -> str:
+    name = "0" if omega == 0 else "\u221e" if np.isinf(omega) else f"{omega:.2g}"
+    return f"{name}\n{100 * pooling:.0f} %"
+
+
+def _mean(table: pd.DataFrame, stratum: str, omega: float) -> str:
+    own = table[(table["stratum"] == stratum) & (table["omega"] == omega) & (table["quantity"] == "mu_stratum")]
+    return number(float(own["mean"].iloc[0])) if len(own) else "not estimable"

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metastrata.inference.fit import Fit
 from metastrata.model.figure_intake import judgements
-from metastrata.plots.diagnostics import save_diagnostics
 from metastrata.plots.forest import draw_forest
 from metastrata.plots.forest_rows import axis_limits
-from metastrata.plots.overview import OverviewRow, draw_overview
-from metastrata.plots.saving import alt_text, save, save_pages
-from metastrata.plots.sweep import draw_omega_sweep
-from metastrata.plots.tables import ForestTable, forest_table, probability, single_study_table
+from metastrata.plots.saving import DPI, alt_text, save, save_pages
+from metastrata.plots.tables import ForestTable, forest_table, single_study_table
+from metastrata.reporting.companions import Draw, drawn, of_effects, of_fit, of_run
 from metastrata.reporting.results import EndpointResult, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = {
-    "forest": "Forest plot",
-    "omega": "Stratum means against omega, the SD between designs",
-    "overview": "Overview of all endpoints",
-    "prior_posterior": "Prior and posterior densities of mu, tau and omega",
-    "rank": "Rank plots by chain",
-    "trace": "Densities and traces by chain",
-}
+MAIN = ("forest", "overview")
+COMPANION_DPI = 120  # of figures that are read on a screen; their SVG is sharp at any size
 CAPTIONS: dict[str, str] = {}
 
 
@@ -44,9 +35,13 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a run, in order; the pages of one forest plot follow each other."""
+    """The figures of a run, in order; the pages of one forest plot follow each other.
+
+    `refused` holds those that cannot be drawn: kind, endpoint, and the reason in a sentence.
+    """
 
     items: tuple[Drawn, ...] = ()
+    refused: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass
@@ -56,39 +51,36 @@ class _Gallery:
     result: RunResult
     folder: Path
     items: list[Drawn] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add_all(self, figures: Iterable[tuple[str, Draw]], endpoint: str = "") -> None:
+        """Draw and write what can be drawn; keep the reason where something cannot."""
+        for kind, figure, reason in drawn(figures):
+            if figure is None:
+                self.refused.append((kind, endpoint, reason))
+            else:
+                self.add(kind, endpoint, figure, formats=("svg", "png"))
 
     def add(self, kind: str, endpoint: str, figure: Figure, stem: str = "", formats: Sequence[str] = ("svg",)) -> None:
         """Write a figure and list it."""
         name = stem or (f"{endpoint}_{kind}" if endpoint else kind)
-        paths = save(figure, self.folder / name, formats)
+        paths = save(figure, self.folder / name, formats, dpi=DPI if kind in MAIN else COMPANION_DPI)
         self.items.append(Drawn(kind, endpoint, tuple(paths), alt_text(figure)))
-
-    def add_files(self, endpoint: str, files: Mapping[str, Path]) -> None:
-        """List figures that are written already."""
-        label = self.result.plan.endpoints[endpoint].label
-        for kind, path in files.items():
-            what = KINDS[kind]
-            self.items.append(Drawn(kind, endpoint, (path,), f"{label}: {what[:1].lower()}{what[1:]}"))
 
 
 def write_figures(result: RunResult, folder: Path) -> Figures:
     """Draw every figure of a run into `folder`."""
     folder.mkdir()
-    gallery = _Gallery(result, folder)
-    formats = ["svg", *(f for f in result.plan.figures.formats if f != "svg")]
+    plan, gallery = result.plan, _Gallery(result, folder)
+    formats = ["svg", *(f for f in plan.figures.formats if f != "svg")]
     tables = {part.name: _forest(result, part) for part in result.endpoints if len(part.effects)}
     for name, table in same_axis(tables, result).items():
         _draw_forest(gallery, name, table, formats)
     for part in result.endpoints:
-        if part.fit is not None:
-            gallery.add_files(part.name, save_diagnostics(part.fit, folder))
-        if part.fit is not None and part.omega_sweep is not None:
-            gallery.add("omega", part.name, _omega(result, part, part.fit))
-    rows = [row for part in result.endpoints for row in _overview_rows(result, part)]
-    if len(result.endpoints) > 1:
-        axis = f"{_unit(result)}, 95 % credible interval"
-        gallery.add("overview", "", draw_overview(rows, title=result.plan.title, axis=axis), formats=formats)
-    return Figures(tuple(gallery.items))
+        found = [] if part.fit is None else [*of_fit(plan, part, part.fit)]
+        gallery.add_all([*found, *of_effects(plan, part)], part.name)
+    gallery.add_all(of_run(result))
+    return Figures(tuple(gallery.items), tuple(gallery.refused))
 
 
 def listing(figures: Figures, result: RunResult, folder: Path) -> list[dict[str, str]]:
@@ -98,7 +90,7 @@ def listing(figures: Figures, result: RunResult, folder: Path) -> list[dict[str,
             "file": one.paths[0].relative_to(folder).as_posix(),
             "kind": one.kind,
             "endpoint": one.endpoint,
-            "alt": one.alt or KINDS.get(one.kind, one.kind),
+            "alt": one.alt,
             "caption": CAPTIONS.get(one.kind, ""),
         }
         for one in figures.items
@@ -143,50 +135,3 @@ def _forest(result: RunResult, part: EndpointResult) -> ForestTable:
         return single_study_table(part.effects, **common)
     mid = endpoint.mid if look.mid else None
     return forest_table(part.fit, **common, overall=plan.overall_in_figure, frequentist=look.frequentist, mid=mid)
-
-
-def _omega(result: RunResult, part: EndpointResult, fit: Fit) -> Figure:
-    lower, median, upper = (float(q) for q in fit.marginal("omega").quantile([0.025, 0.5, 0.975]))
-    return draw_omega_sweep(
-        part.omega_sweep,
-        title=f"{part.endpoint.label}: what the assumption on omega does",
-        labels=result.plan.strata,
-        posterior=(lower, median, upper),
-    )
-
-
-def _overview_rows(result: RunResult, part: EndpointResult) -> list[OverviewRow]:
-    plan = result.plan
-    k = len(part.effects)
-    unit = "study" if k == 1 else "studies"
-    better = f"{part.endpoint.better} is better"
-    flag = "" if part.status in ("reliable", "single_study", "no_study") else "  NOT RELIABLE"
-    rows = [OverviewRow(f"{part.endpoint.label} ({k} {unit}; {better}){flag}")]
-    order, overall = list(plan.strata), []
-    for row in part.summary.itertuples():
-        values = (row.mean, row.eti95_lower, row.eti95_upper)
-        if row.quantity == "y":
-            label = f"{row.study}: its own estimate"
-            rows.append(OverviewRow(label, values, "not pooled", order.index(row.stratum)))
-        elif row.quantity == "mu_stratum" and _pooled_by_design(part.fit):
-            rows.append(
-                OverviewRow(plan.strata[row.stratum], values, _benefit(row.p_benefit), order.index(row.stratum))
-            )
-        elif row.quantity == "mu" and (plan.overall_in_figure or not _pooled_by_design(part.fit)):
-            overall.append(OverviewRow("All designs together", values, _benefit(row.p_benefit)))
-    return rows + overall
-
-
-def _pooled_by_design(fit: Fit | None) -> bool:
-    return fit is not None and fit.design.mean != "common"
-
-
-def _benefit(p: float) -> str:
-    text = probability(p)
-    return f"P(benefit) {text}" if text[0] in "<>" else f"P(benefit) = {text}"
-
-
-def _unit(result: RunResult) -> str:
-    """What the axis measures, in the words of the forest plots."""
-    measure = result.plan.effects.measure
-    return ForestTable((), "", measure, None, "", "").unit

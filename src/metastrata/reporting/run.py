@@ -142,4 +142,7 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
     with job.timing("figures"):
         figures = write_figures(result, folder / "figures")
     content = as_json(result, settings, versions(), listing(figures, result, folder))
+    content["figures_not_drawn"] = [
+        {"kind": kind, "endpoint": endpoint, "reason": reason} for kind, endpoint, reason in figures.refused
+    ]
     (folder / "results.json").write_text(dump(content), encoding="utf-8")

@@ -14,7 +14,7 @@ from metastrata.reporting.document import Block, Section, text
 from metastrata.reporting.sections.source import Source
 
 WHOLE = (
-    *("key_results", "findings", "endpoints", "sensitivity", "methods", "data", "diagnostics", "repeat"),
+    *("key_results", "findings", "endpoints", "sensitivity", "companions", "methods", "data", "diagnostics", "repeat"),
     *("checklist", "references"),
 )
 ENDPOINT = ("forest", "cannot_know", "borrowing", "explorer", "comparison", "posterior")

@@ -1,0 +1,91 @@
+"""Rows of intervals: a name, a line on a common axis, the numbers. Several figures are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metastrata.plots.fonts import text_width, wrap
+from metastrata.plots.forest_rows import Interval
+from metastrata.plots.panels import plain_ticks
+from metastrata.plots.style import FAINT, GUIDE, INK, colour, digits_for, inches, interval, new_figure, page, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROW, PLOT, GAP = 0.24, 3.0, 0.16
+
+
+@dataclass(frozen=True)
+class IntervalRow:
+    """One line: a heading has no values; `index` is the stratum's position, None for ink."""
+
+    label: str
+    values: Interval | None = None
+    note: str = ""
+    index: int | None = None
+    point: float | None = None
+    diamond: bool = False
+
+
+def draw_intervals(
+    rows: Sequence[IntervalRow], *, title: str, axis: str, note: str = "", reference: float | None = None
+) -> Figure:
+    """Draw rows of intervals.
+
+    Parameters
+    ----------
+    rows : sequence of IntervalRow
+        `point` is drawn as a cross beside the interval's own centre: an observed value.
+    title, axis, note : str
+        Above, at the axis, below.
+    reference : float, optional
+        A dashed line: the result with all studies.
+    """
+    with style([title, axis, note, *(text for row in rows for text in (row.label, row.note))]):
+        digits = digits_for([row.values[2] - row.values[1] for row in rows if row.values])
+        numbers = [interval(*row.values, digits) if row.values else "" for row in rows]
+        names = max([1.0, *(text_width(row.label, bold=row.values is None) for row in rows if row.values)]) + 0.14
+        said = max(text_width(text) for text in numbers)
+        beside = max(text_width(row.note, 8) for row in rows)
+        width = max(4 * GAP + names + PLOT + said + (beside + GAP if beside else 0), 5.0)
+        heading = wrap(title, width - 2 * GAP, 11, bold=True)
+        notes = wrap(note, width - 2 * GAP, 7.5) if note else []
+        foot, body = 0.58 + 0.145 * len(notes), ROW * len(rows)
+        height = foot + body + 0.3 + 0.2 * len(heading)
+        figure = new_figure(width, height)
+        canvas, left = page(figure), GAP + names + GAP
+        axes = inches(figure, left, foot, PLOT, body)
+        axes.set(ylim=(0, body), yticks=[])
+        axes.spines["left"].set_visible(False)
+        axes.patch.set_alpha(0)
+        lines: list[tuple[float, str, Any]] = [(0.0, INK, "-")]
+        lines += [] if reference is None else [(reference, FAINT, (0, (4, 3)))]
+        for i, (row, text) in enumerate(zip(rows, numbers, strict=True)):
+            y = body - (i + 0.5) * ROW
+            tint, base = INK if row.index is None else colour(row.index), foot + y - 0.045
+            canvas.text(
+                GAP if row.values is None else GAP + 0.1, base, row.label,
+                weight="bold" if row.values is None or row.diamond else "normal",
+            )  # fmt: skip
+            if row.values is None:
+                axes.axhline(y + ROW / 2, color=GUIDE, linewidth=0.6)
+                continue
+            for place, shade, dashes in lines:  # not across headings, whose text may run over the axis
+                axes.plot(
+                    [place] * 2, [y - ROW / 2, y + ROW / 2], color=shade, linewidth=0.8, linestyle=dashes, zorder=1
+                )
+            axes.plot(row.values[1:], [y, y], color=tint, linewidth=1.8)
+            axes.plot(row.values[0], y, "D" if row.diamond else "o", color=tint, markersize=5)
+            if row.point is not None:
+                axes.plot(row.point, y, "x", color=INK, markersize=6, markeredgewidth=1.4)
+            canvas.text(left + PLOT + GAP + said, base, text, ha="right")
+            canvas.text(left + PLOT + 2 * GAP + said, base, row.note, fontsize=8, color=FAINT)
+        plain_ticks(axes)
+        axes.set_xlabel(axis, fontsize=8.5)
+        for i, line in enumerate(heading):
+            canvas.text(GAP, height - 0.26 - 0.2 * i, line, weight="bold", fontsize=11)
+        for i, line in enumerate(notes):
+            canvas.text(GAP, foot - 0.6 - 0.145 * i + 0.02, line, fontsize=7.5, color=FAINT)
+    return figure
