@@ -37,7 +37,15 @@ from .model.priors import truncated as truncated
 from .model.priors import empirical as empirical
 from .model.published import PublishedPrior as PublishedPrior
 from .model.published import published_priors as published_priors
+from .model.prior_words import in_words as in_words
+from .model.elicitation import Elicited as Elicited
+from .model.elicitation import prior_from as prior_from
+from .model.elicitation import prior_from_effects as prior_from_effects
+from .model.elicitation import prior_from_bias as prior_from_bias
 from .model.model import Model as Model
+from .model.propriety import propriety as propriety
+from .model.prior_predictive import PriorPredictive as PriorPredictive
+from .model.prior_predictive import prior_predictive as prior_predictive
 from .model.plan import Plan as Plan
 from .model.plan import read_plan as read_plan
 from .inference.fit import Fit as Fit

@@ -55,6 +55,7 @@ def check(plan: PlanPath) -> None:
     """Read a plan and its study table and say what is wrong, without fitting anything."""
     from metastrata.model.intake import assess
     from metastrata.model.plan import read_plan
+    from metastrata.model.prior_review import before_the_data, lines
 
     try:
         read = read_plan(plan)
@@ -70,8 +71,8 @@ def check(plan: PlanPath) -> None:
         _worth_knowing(doubts)
         _stop(TableError(read.table.name, stopping))
     typer.echo(f"{read.title}\nmodel: mean {read.model.mean}, heterogeneity {read.model.heterogeneity}")
-    for name, text in read.statistical_model().prior_lines().items():
-        typer.echo(f"  {name} ~ {text}")
+    for text in [*lines(read), *before_the_data(read)]:
+        typer.echo(f"  {text}")
     for name, endpoint in read.endpoints.items():
         part = effects.endpoint(name)
         typer.echo(f"\n{endpoint.label} ({endpoint.better} is better): {_counts(part.items)}")

@@ -13,6 +13,7 @@ from metastrata.evidence.effects import Effects
 from metastrata.model.forms import study_effects
 from metastrata.model.model import Mean, Model
 from metastrata.model.priors import Prior
+from metastrata.model.propriety import require_proper
 
 if TYPE_CHECKING:
     from metastrata.inference.grid.forms import Form
@@ -74,6 +75,8 @@ def arrange(model: Model, effects: Effects) -> Design:
     ------
     ModelError
         If there is not exactly one endpoint, fewer than two studies, or a prior missing for a stratum.
+    PriorError
+        If a prior is improper.
     """
     if len(effects.endpoints) > 1:
         raise ModelError(
@@ -90,6 +93,7 @@ def arrange(model: Model, effects: Effects) -> Design:
         names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
         raise ModelError(f"the effects of {names} have a known covariance, which this model does not take yet: choose "
                          'shared_control = "split" or "combine"')  # fmt: skip
+    require_proper(model, effects)
     strata = effects.strata
     mean: Mean = "common" if len(strata) == 1 else model.mean
     common_tau = model.heterogeneity == "common" or len(strata) == 1

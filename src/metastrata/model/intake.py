@@ -11,6 +11,7 @@ from metastrata.evidence.screening import screen, settle
 from metastrata.evidence.studies import Studies, load_studies
 from metastrata.model.figure_intake import figure_faults
 from metastrata.model.plan import Alternative, Plan
+from metastrata.model.prior_review import review
 
 
 def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects, list[Fault]]:
@@ -27,7 +28,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     Raises
     ------
     InputError
-        If the table cannot be read at all, or an alternative leaves out a study that is not there.
+        If the table cannot be read at all, an alternative leaves out a study that is not there, or a prior is improper.
     """
     studies, faults = load_studies(plan.table, plan.table_format.choices(plan.effects.measure, tuple(plan.endpoints)))
     options = plan.options(alternative)
@@ -52,6 +53,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
             if name not in known:
                 raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {unknown('study', name, known)}")
     doubts = [*studies.notes, *effects.notes, *few, *_unchecked(studies, effects), *_doubts(plan, effects, alternative)]
+    doubts += review(plan, effects, alternative)
     doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
     quiet = tuple(fault for fault in doubts if not fault.stops)
     return replace(effects, notes=quiet), [*without_echoes([*faults, *more]), *doubts]

@@ -17,6 +17,7 @@ from metastrata.model.forms import (
     study_effects,
     weight_lines,
 )
+from metastrata.model.prior_support import refuse_variances, require_one_scale
 from metastrata.model.priors import Prior, prior
 
 Mean = Literal["common", "exchangeable", "independent"]
@@ -145,6 +146,7 @@ def _check_priors(
         if name == "baseline" and name not in parameters:
             raise PriorError("the baseline has a prior, but only likelihood = 'exact' has a baseline")
         if name not in parameters:
+            refuse_variances(name, given[name])
             raise PriorError(f"no parameter '{name}' in this model: it has {', '.join(parameters)}"
                              f"{nearest(name, parameters)}")  # fmt: skip
     missing = [name for name in parameters if name not in given]
@@ -167,10 +169,14 @@ def _supported(name: str, p: Prior) -> Prior:
     if name in ("r", "baseline"):
         return check_form_prior(name, p)
     wanted = "real" if name == "mu" else "positive"
+    if not p.proper:
+        return p  # refused with the reason, which needs the number of studies: see `propriety`
     if wanted == "positive" and p.support != "positive":
         raise PriorError(
             f"{name} is a standard deviation; {p} allows negative values. Use for example half_normal(0.5)"
         )
+    if wanted == "positive":
+        require_one_scale(name, p)
     chosen = p.family == "uniform" or (p.bounds is not None and p.components[0].support == "real")  # not by oversight
     if wanted == "real" and p.support != "real" and not chosen:
         raise PriorError(f"mu may be negative or positive; {p} allows only positive values")

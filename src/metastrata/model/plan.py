@@ -13,6 +13,7 @@ from metastrata.evidence.effects import Better
 from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening import Acknowledgement
 from metastrata.model.model import Model, PriorSpec
+from metastrata.model.plan_elicited import ElicitedEntry as ElicitedEntry
 from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
 from metastrata.model.plan_figures import Prisma as Prisma
@@ -24,6 +25,7 @@ from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import Frozen, TableSection
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
+from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
 
 
@@ -48,6 +50,7 @@ class Plan(Frozen):
     endpoints: dict[str, Endpoint]
     alternatives: list[Alternative] = Field(default_factory=list)
     acknowledge: list[Acknowledge] = Field(default_factory=list)
+    elicited: list[ElicitedEntry] = Field(default_factory=list)
     overall_in_figure: bool = False
     formats: list[str] = Field(default_factory=lambda: ["html"])
     checklist: dict[str, str] = Field(default_factory=dict)
@@ -61,7 +64,9 @@ class Plan(Frozen):
             raise ValueError("the plan has no endpoint: add [endpoints.name]")
         if not self.strata:
             raise ValueError("the plan has no stratum: add [strata]")
-        self.statistical_model()
+        priors = stated_priors(self.statistical_model())
+        for entry in self.elicited:
+            entry.prior_of(priors)
         self._check_reporting()
         names = [a.name for a in self.alternatives]
         for name in names:

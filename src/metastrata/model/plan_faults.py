@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from metastrata.errors import Fault, MetastrataError, nearest
 from metastrata.evidence.effects import Better
+from metastrata.model.plan_elicited import ElicitedEntry
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
 from metastrata.model.plan_sections import (
     Acknowledge,
@@ -31,6 +32,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "endpoints": Endpoint,
     "alternatives": Alternative,
     "acknowledge": Acknowledge,
+    "elicited": ElicitedEntry,
     "published": Published,
     "scale": FamiliarScale,
     "responders": Responders,

@@ -15,6 +15,7 @@ from metastrata.evidence.effects import Effect, Effects
 from metastrata.inference.fit import Fit
 from metastrata.model.answers import answer_named, meaning
 from metastrata.model.plan import Endpoint, Plan
+from metastrata.model.prior_review import prior_record
 from metastrata.plots.tables import verdict
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def as_json(
             "heterogeneity": plan.model.heterogeneity,
             "priors": model.prior_lines(),
             "equations": model.equations(len(plan.strata)),
+            **prior_record(plan),
         },
         "plan": {
             "file": plan.path.name,

@@ -34,6 +34,8 @@ def paragraphs(report: Source) -> list[Text]:
         _effects(results),
         (_model(results),),
         _priors(results),
+        *_before(results),
+        *_elicited(results),
         *([] if fitted else [(nothing,)]),
         _computation(results),
         _frequentist(results),
@@ -68,8 +70,23 @@ def _model(results: Node) -> str:
 
 def _priors(results: Node) -> Text:
     several = len(results.raw["strata"]) > 1
-    lines = [text(f"{k} ~ ", v.words()) for k, v in results["model"]["priors"].items() if several or k != "omega"]
-    return text("Priors: ", joined(lines, "; "), ".")
+    model = results["model"]
+    lines = [v.words() for k, v in model["prior_words"].items() if several or k != "omega"]
+    cited = model["prior_citations"]
+    sources = text(" Sources: ", joined([c.words() for c in cited], " ")) if cited.raw else ()
+    return text("Priors: ", joined(lines, ". "), ".", sources)
+
+
+def _before(results: Node) -> list[Text]:
+    """What the priors say before the data, and where that is absurd."""
+    model = results["model"]
+    said = [line.words() for line in model["before_the_data"]]
+    warned = [text("Warning: ", line.words(), ".") for line in model["absurd"]]
+    return [text(joined([*said, *warned], " "))] if said else []
+
+
+def _elicited(results: Node) -> list[Text]:
+    return [text("Elicited. ", line.words()) for line in results["model"]["elicited"]]
 
 
 def _frequentist(results: Node) -> Text:

@@ -13,6 +13,9 @@ from metastrata.reporting.sections.source import Source
 def build(report: Source) -> Section:
     """Methods first, then where the numbers come from."""
     blocks: list[Block] = [Bullets(tuple(reference(key) for key in used(report.results)))]
+    cited = report.results["model"]["prior_citations"]
+    if cited.raw:
+        blocks += [Heading(("Sources of the priors",)), Bullets(tuple(line.words() for line in cited))]
     sources: dict[str, Text] = {}
     for _, endpoint in report.results["endpoints"].items():
         for study in endpoint["studies"]:

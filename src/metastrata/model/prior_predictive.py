@@ -1,0 +1,305 @@
+"""Before the data: what the priors say of study effects and stratum means, and of the endpoint's own scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from metastrata.errors import InputError
+from metastrata.model.model import Model
+from metastrata.model.priors import Prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+NODES = 48
+MEAN_NODES = 400
+MANY = 40
+T_LIKE = ("normal", "student_t", "cauchy")
+LARGE, HUGE = 3.0, 5.0
+OFTEN, SOMETIMES = 0.05, 0.01
+# Measures on which 3 is a very large effect: standardised, or the logarithm of a ratio (a ratio of 20).
+STANDARDISED = {"SMD", "SMDH", "SMD1", "SMCC", "PPC2", "SMCRD", "GEN"}
+LOGARITHMIC = {"OR", "RR", "HR", "IRR", "ROM", "PETO", "PLO"}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The prior predictive distribution of one quantity, a mixture of normals.
+
+    Attributes
+    ----------
+    quantity, stratum : str
+    weight, centre, sd : ndarray, shape (node,)
+    """
+
+    quantity: str
+    stratum: str
+    weight: Floats
+    centre: Floats
+    sd: Floats
+
+    def cdf(self, x: ArrayLike) -> Floats:
+        """P(X <= x) for each element of `x`."""
+        gap = np.asarray(x, dtype=float)[..., None] - self.centre
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.where(self.sd > 0, gap / self.sd, np.where(gap >= 0, np.inf, -np.inf))
+        return np.asarray(special.ndtr(z) @ self.weight)
+
+    def quantile(self, q: ArrayLike) -> Floats:
+        """Quantiles at the probabilities `q`, by bisection."""
+        q = np.asarray(q, dtype=float)
+        reach = float(np.max(np.abs(self.centre)) + 40 * np.max(self.sd))
+        low, high = np.full(q.shape, -reach), np.full(q.shape, reach)
+        for _ in range(80):
+            middle = (low + high) / 2
+            below = self.cdf(middle) < q
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.asarray((low + high) / 2)
+
+    def beyond(self, limit: float) -> float:
+        """P(abs(X) > limit)."""
+        low, high = self.cdf([-limit, limit])
+        return float(1 - high + low)
+
+
+@dataclass(frozen=True)
+class PriorPredictive:
+    """What the priors of a model say before any data.
+
+    Attributes
+    ----------
+    quantities : tuple of Predicted
+        ``mu_stratum`` and ``theta`` (true study effects) of each stratum.
+    sd, unit, measure : float or None, str, str
+        The SD and unit of the endpoint, if declared, and the effect measure.
+    labels : mapping
+        Names of strata in sentences.
+    """
+
+    quantities: tuple[Predicted, ...]
+    sd: float | None
+    unit: str
+    measure: str
+    labels: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> Predicted:
+        for one in self.quantities:
+            if name in (f"{one.quantity}[{one.stratum}]", one.quantity):
+                return one
+        raise InputError(f"no '{name}' here: {', '.join(f'{o.quantity}[{o.stratum}]' for o in self.quantities)}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per quantity: 95 % range, P(abs > 1, 3, 5), and the range on the endpoint's own scale."""
+        import pandas as pd
+
+        rows = []
+        for one in self.quantities:
+            low, middle, high = one.quantile([0.025, 0.5, 0.975])
+            row = {"quantity": one.quantity, "stratum": one.stratum, "median": float(middle),
+                   "eti95_lower": float(low), "eti95_upper": float(high)}  # fmt: skip
+            row |= {f"p_beyond_{limit:g}": one.beyond(limit) for limit in (1.0, LARGE, HUGE)}
+            if self.sd is not None:
+                row |= {
+                    "lower_natural": float(low) * self.sd,
+                    "upper_natural": float(high) * self.sd,
+                    "unit": self.unit,
+                }
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a clinician would want to know, one sentence per different stratum."""
+        said: dict[str, list[str]] = {}
+        for one in self.quantities:
+            if one.quantity == "theta":
+                low, high = (float(v) for v in one.quantile([0.025, 0.975]))
+                mean = self[f"mu_stratum[{one.stratum}]"]
+                said.setdefault(self._sentence(low, high, mean.beyond(1.0)), []).append(one.stratum)
+        alone = len(said) == 1
+        return tuple(
+            f"Before any data, 95 % of true study effects{'' if alone else f' in {self._names(strata)}'} lie {text}"
+            for text, strata in said.items()
+        )
+
+    def _names(self, strata: Sequence[str]) -> str:
+        return " and ".join(self.labels.get(name, name) for name in strata)
+
+    def _sentence(self, low: float, high: float, large: float) -> str:
+        if self.measure in LOGARITHMIC:
+            text = f"between {low:.2f} and {high:.2f} (ratios of {math.exp(low):.2g} to {math.exp(high):.3g})"
+            limit = f"a ratio beyond {math.e:.1f} or {1 / math.e:.2f}"
+        else:
+            unit = " SD" if self.measure in STANDARDISED - {"GEN"} else ""
+            text, limit = f"between {low:.2f} and {high:.2f}{unit}", f"beyond 1{unit}"
+            if self.sd is not None:
+                text += f" ({low * self.sd:.3g} to {high * self.sd:.3g} {self.unit})".replace(" )", ")")
+        return f"{text}; a mean effect {limit} in either direction has probability {_percent(large)}."
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """F63: where the priors believe in absurd effects."""
+        if self.measure not in STANDARDISED | LOGARITHMIC:
+            return ()
+        unit = "SD" if self.measure in STANDARDISED else "on the log scale, a ratio of 20"
+        found: dict[str, list[str]] = {}
+        for one in self.quantities:
+            mean = one.quantity == "mu_stratum"
+            limit, most = (LARGE, OFTEN) if mean else (HUGE, SOMETIMES)
+            share = one.beyond(limit)
+            if share > most:
+                what = "mean effects" if mean else "true study effects"
+                size = unit if mean or self.measure in STANDARDISED else "on the log scale, a ratio of 150"
+                text = f"the priors put {_percent(share)} on {what} beyond +-{limit:g} {size}"
+                found.setdefault(text, []).append(one.stratum)
+        return tuple(
+            f"{text} ({self._names(strata)}): hardly any treatment does that. Choose narrower priors, or say why"
+            for text, strata in found.items()
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.sentences, *(f"warning: {text}" for text in self.warnings)])
+
+
+def _percent(share: float) -> str:
+    return "below 0.1 %" if share < 0.001 else f"{100 * share:.2g} %"
+
+
+def prior_predictive(
+    model: Model,
+    strata: Sequence[str] | Mapping[str, str] = ("all studies",),
+    *,
+    measure: str = "SMD",
+    sd: float | None = None,
+    unit: str = "",
+) -> PriorPredictive:
+    """Work out what the priors of a model say of stratum means and true study effects, before any data.
+
+    By quadrature over the quantiles of each standard deviation: no draws.
+
+    Parameters
+    ----------
+    model : Model
+    strata : sequence of str, or mapping from name to label
+    measure : str
+        Effect measure.
+    sd : float, optional
+        SD of the endpoint in patients, to say the same on its own scale.
+    unit : str
+        Unit of the endpoint.
+
+    Returns
+    -------
+    PriorPredictive
+
+    Raises
+    ------
+    PriorError
+        If a prior is improper: it predicts nothing.
+    InputError
+        If `sd` is not positive.
+
+    Examples
+    --------
+    >>> model = Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
+    >>> prior_predictive(model, sd=4, unit="points")
+    Before any data, 95 % of true study effects lie between -2.20 and 2.20 SD (-8.79 to 8.79 points); a mean effect
+    beyond 1 SD in either direction has probability 32 %.
+    """
+    if sd is not None and not (isinstance(sd, (int, float)) and 0 < sd < math.inf):
+        raise InputError(f"sd must be the SD of the endpoint, above 0 (got {sd!r})")
+    labels = dict(strata) if isinstance(strata, Mapping) else {name: name for name in strata}
+    found = []
+    for name in labels:
+        mean = _mean(model, name, single=len(labels) == 1)
+        tau = _tau(model, name, _count(mean[0]))
+        found += [_predicted("mu_stratum", name, mean), _predicted("theta", name, [*mean, _spread(*tau)])]
+    return PriorPredictive(tuple(found), sd, unit, measure, labels)
+
+
+# A term of a sum: weights, centres, variances of a mixture of normals.
+Term = tuple[Floats, Floats, Floats]
+
+
+def _mean(model: Model, stratum: str, single: bool) -> list[Term]:
+    """The terms a stratum mean is the sum of."""
+    terms = [_location(model.prior("mu"))]
+    if "omega" in model.parameters and not single:
+        terms.append(_spread(*_nodes(model.prior("omega"), _count(terms[0]))))
+    if "bias" in model.parameters and stratum != getattr(model, "reference", None) and not single:
+        terms.append(_location(model.prior("bias", stratum)))
+    return terms
+
+
+def _count(mean: Term) -> int:
+    """How many nodes a standard deviation gets: fewer where the prior of the mean takes many."""
+    return NODES if len(mean[0]) < MANY else NODES // 2 if len(mean[0]) < MEAN_NODES else NODES // 3
+
+
+def _tau(model: Model, stratum: str, count: int) -> tuple[Floats, Floats]:
+    """Weights and values of a stratum's tau."""
+    weight, value = _nodes(model.prior("tau", stratum), count)
+    if "spread" not in model.parameters:
+        return weight, value
+    own, spread = _nodes(model.prior("spread"), 16)
+    x, w = np.polynomial.hermite_e.hermegauss(16)
+    factor = np.exp(np.outer(spread, x)).ravel()
+    shares = np.outer(own, w / w.sum()).ravel()
+    return np.outer(weight, shares).ravel(), np.outer(value, factor).ravel()
+
+
+def _nodes(prior: Prior, count: int = NODES) -> tuple[Floats, Floats]:
+    """Weights and quantiles of a positive prior: Gauss-Legendre over the probability, denser towards both ends."""
+    weight, q = _levels(count)
+    return weight, np.asarray(prior.ppf(q))
+
+
+def _levels(count: int) -> tuple[Floats, Floats]:
+    """Weights and probabilities: ``q = u^2 (3 - 2 u)`` with Gauss-Legendre nodes u, so that heavy tails are seen."""
+    x, w = legendre.leggauss(count)
+    u = (x + 1) / 2
+    return w / 2 * 6 * u * (1 - u), u**2 * (3 - 2 * u)
+
+
+def _spread(weight: Floats, sd: Floats) -> Term:
+    return weight, np.zeros_like(sd), sd**2
+
+
+def _location(prior: Prior) -> Term:
+    """A prior of a mean as normals: t and Cauchy as scale mixtures, one with ends as narrow normals side by side."""
+    if prior.bounds is None and all(part.family in T_LIKE for _, part in prior.parts):
+        each = [_scale_mixture(w, part) for w, part in prior.parts]
+        return tuple(np.concatenate(column) for column in zip(*each, strict=True))  # type: ignore[return-value]
+    edges = prior.ppf(np.clip(np.linspace(0, 1, MEAN_NODES + 1), 1e-5, 1 - 1e-5))
+    return np.full(MEAN_NODES, 1 / MEAN_NODES), (edges[1:] + edges[:-1]) / 2, np.diff(edges) ** 2 / 12
+
+
+def _scale_mixture(weight: float, part: Prior) -> Term:
+    """A normal; or a Student-t as normals whose precision is gamma(df/2, df/2) / scale^2."""
+    if part.family == "normal":
+        mean, sd = part.parameters
+        return np.array([weight]), np.array([mean]), np.array([sd**2])
+    df, mean, scale = (1.0, *part.parameters) if part.family == "cauchy" else part.parameters
+    w, q = _levels(NODES)
+    variance = scale**2 * (df / 2) / special.gammaincinv(df / 2, q)
+    return weight * w, np.full(NODES, mean), variance
+
+
+def _predicted(quantity: str, stratum: str, terms: Sequence[Term]) -> Predicted:
+    weight, centre, variance = np.ones(1), np.zeros(1), np.zeros(1)
+    for w, c, v in terms:
+        weight, centre, variance = (np.outer(weight, w).ravel(), np.add.outer(centre, c).ravel(),
+                                    np.add.outer(variance, v).ravel())  # fmt: skip
+        keep = weight > 1e-14
+        weight, centre, variance = weight[keep], centre[keep], variance[keep]
+    return Predicted(quantity, stratum, weight / weight.sum(), centre, np.sqrt(variance))
