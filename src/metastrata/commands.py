@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -16,7 +16,7 @@ from metastrata.errors import InputError, MetastrataError, RunInterruptedError, 
 
 if TYPE_CHECKING:
     from metastrata.errors import Fault
-    from metastrata.evidence.effects import Effect
+    from metastrata.evidence.effects import Effects
 
 app = typer.Typer(
     name="metastrata",
@@ -194,6 +194,20 @@ def effects(
     change_scores: Annotated[
         str, typer.Option(help="Change-score effects among raw-score ones: refuse, convert or as_reported.")
     ] = "refuse",
+    variance: Annotated[str, typer.Option(help="Type of variance, such as LS, LS2 or UB.")] = "LS",
+    before_after: Annotated[str, typer.Option(help="Before/after studies by SMCR, SMCRH or SMCRP.")] = "SMCR",
+    timepoint: Annotated[str, typer.Option(help="Several time points: refuse, first, last, or months.")] = "refuse",
+    shared_control: Annotated[
+        str, typer.Option(help="Shared control arms: refuse, split, combine or covariance.")
+    ] = "refuse",
+    zero_cells: Annotated[str, typer.Option(help="Tables that get 1/2: only0, if0all, all or none.")] = "only0",
+    on_missing: Annotated[str, typer.Option(help="Rows that lack a number: refuse or drop.")] = "refuse",
+    counts: Annotated[str, typer.Option(help="Counts for an SMD: refuse or convert.")] = "refuse",
+    unit: Annotated[
+        list[str] | None, typer.Option(help="Units of an endpoint and their factors: 'protein: g = 1, mg = 0.001'.")
+    ] = None,
+    endpoint: Annotated[list[str] | None, typer.Option(help="Endpoint wanted (default: all).")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="Code for a value not reported, such as NR.")] = None,
     sep: Annotated[str | None, typer.Option(help="Separator of a CSV file.")] = None,
     decimal: Annotated[str, typer.Option(help="Decimal mark of a CSV file.")] = ".",
     encoding: Annotated[str, typer.Option(help="Encoding of a CSV file.")] = "utf-8",
@@ -204,11 +218,15 @@ def effects(
     from metastrata.evidence.effects import effect_sizes
     from metastrata.evidence.studies import read_studies
 
+    words: dict[str, Any] = {
+        "change_scores": change_scores, "variance": variance, "before_after": before_after,
+        "shared_control": shared_control, "zero_cells": zero_cells, "on_missing": on_missing, "counts": counts,
+    }  # fmt: skip
     try:
-        studies = read_studies(table, sep=sep, decimal=decimal, encoding=encoding, sheet=sheet, measure=measure)
-        found = effect_sizes(
-            studies, measure, r=_correlation(r), change_scores=change_scores  # type: ignore[arg-type]
-        )  # fmt: skip
+        words |= {"r": _correlation(r), "timepoint": _months(timepoint), "units": _units(unit or [])}
+        reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet, "missing": missing or ()}
+        studies = read_studies(table, measure=measure, outcomes=endpoint, **reading)  # type: ignore[arg-type]
+        found = effect_sizes(studies, measure, endpoints=endpoint, **words)
     except MetastrataError as error:
         _stop(error)
     if r_script:
@@ -216,16 +234,42 @@ def effects(
 
         typer.echo(script(found), nl=False)
     else:
-        _print_csv(found.items)
+        _print_csv(found)
 
 
-def _print_csv(items: Sequence[Effect]) -> None:
+def _print_csv(effects: Effects) -> None:
     import csv
 
-    names = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
+    names = ["study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row"]
+    rows = [[getattr(item, name) for name in names] for item in effects.items]
+    if effects.covariances:
+        names.append("covariance")
+        rows = [[*row, text] for row, text in zip(rows, effects.covariance_texts, strict=True)]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([getattr(item, name) for name in names] for item in items)
+    writer.writerows(rows)
+
+
+def _months(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _units(texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Units with their factors, by endpoint."""
+    units: dict[str, dict[str, float]] = {}
+    for text in texts:
+        name, _, rest = text.partition(":")
+        try:
+            factors = {unit.strip(): float(value) for unit, _, value in (p.partition("=") for p in rest.split(","))}
+        except ValueError:
+            factors = {}
+        if not name.strip() or not factors or "" in factors or not all(0 < f < float("inf") for f in factors.values()):
+            raise InputError(f"unit = '{text}': write 'ENDPOINT: UNIT = FACTOR, UNIT = FACTOR', factors above 0")
+        units[name.strip()] = factors
+    return units
 
 
 def _correlation(text: str | None) -> float | str | None:

@@ -13,6 +13,7 @@ from metastrata.evidence.effects import Effects, effect_sizes
 from metastrata.frequentist import classical, classical_by_stratum, multilevel
 from metastrata.inference.design import arrange
 from metastrata.model.model import Model
+from metastrata.reporting.rscript import r_script
 
 COVARIANCE = [[0.04, 0.01, 0.0], [0.01, 0.09, 0.0], [0.0, 0.0, 0.16]]
 
@@ -202,3 +203,18 @@ def test_what_takes_only_variances_refuses_effects_that_covary():
     assert right.se[0] > 1.02 * naive.se[0]
     with pytest.raises(ModelError, match="A, B have a known covariance"):
         arrange(Model(priors={"mu": "normal(0, 1)", "tau": "half_normal(1)", "omega": "half_normal(1)"}), effects)
+
+
+def test_pooled_with_their_covariance_as_metafor_does():
+    """metafor 3.8-1: rma.mv(yi, V, random = ~ 1 | effect, test = "t"), by the script of `r_script`."""
+    effects = Effects.from_estimates(
+        [0.5, 0.7, 0.4, 0.1],
+        [0.2, 0.2, 0.25, 0.2],
+        covariance=[[0.04, 0.02, 0, 0], [0.02, 0.04, 0, 0], [0, 0, 0.0625, 0], [0, 0, 0, 0.04]],
+    )
+    found = multilevel(effects.y, effects.covariance, {"effect": effects.studies}, interval="t")
+    numbers = [found.coefficients[0], found.se[0], found.lower[0], found.upper[0]]
+    assert_allclose(numbers, [0.398749, 0.133442, -0.025924, 0.823421], atol=2e-6)
+    script = r_script(effects)
+    assert "known <- data.frame(a = 1 + c(0.0), b = 1 + c(1.0),\n  covariance = c(0.02))" in script
+    assert "rma.mv(yi, V, random = ~ 1 | effect" in script

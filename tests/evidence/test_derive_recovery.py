@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from metastrata.errors import TableError
 from metastrata.evidence import measures, recover
@@ -165,6 +166,36 @@ def test_the_correlation_from_what_is_printed_of_the_change(cells):
     _, variance = measures.smcr(15, 12, 10, 16, 0.6)
     assert found.se == pytest.approx(math.sqrt(variance))
     assert found.origin == "derived"
+
+
+def test_the_correlation_from_the_interval_of_the_change():
+    half = recover.quantile(0.975, 15) * 10 / 4  # t, n = 16, SD of the change 10
+    row = {**PAIRED, "ci_lower_change": 3 - half, "ci_upper_change": 3 + half, "ci_level": 95}
+    found = one(row)
+    assert found.derivation.startswith("SMCR, standardised by the SD before, r = 0.6")
+    assert found.derivation.endswith("SD of the change from the 95 % CI of its mean (t(15))")
+    assert found.se == pytest.approx(one({**PAIRED, "sd_change": 10}).se, rel=1e-9)
+    assert refused(without(row, "ci_level"))[0][:3] == ("F29", 2, "ci_level")
+
+
+@pytest.mark.parametrize("given", ["sd_change", "t", "p_value", "ci"])
+def test_the_correlation_recovered_is_that_of_the_raw_data(given):
+    generator = np.random.default_rng(7)
+    before = generator.normal(50, 10, 25)
+    after = 0.7 * before + generator.normal(10, 8, 25)
+    change = after - before
+    test = stats.ttest_rel(after, before)
+    low, high = test.confidence_interval(0.9)
+    cells = {
+        "sd_change": {"sd_change": change.std(ddof=1)},
+        "t": {"t": test.statistic},
+        "p_value": {"p_value": test.pvalue},
+        "ci": {"ci_lower_change": low, "ci_upper_change": high, "ci_level": 90},
+    }[given]
+    row = {"n": 25, "mean_before": before.mean(), "sd_before": before.std(ddof=1), "mean_after": after.mean(),
+           "sd_after": after.std(ddof=1)}  # fmt: skip
+    r = float(np.corrcoef(before, after)[0, 1])
+    assert one({**row, **cells}).se == pytest.approx(one({**row, "r": r}).se, rel=1e-9)
 
 
 def test_the_correlation_from_a_paired_p():

@@ -32,9 +32,28 @@ fit_once <- function(d, method) {
   fits[[which.max(sapply(fits, function(fit) as.numeric(logLik(fit))))]]
 }
 
+# Effects that are not independent, by study and endpoint, have the covariances listed in `known`.
+covariance <- function(d) {
+  V <- diag(d$sei^2, nrow(d))
+  for (p in seq_len(nrow(known))) {
+    a <- which(d$place == known$a[p])
+    b <- which(d$place == known$b[p])
+    if (length(a) && length(b)) V[a, b] <- V[b, a] <- known$covariance[p]
+  }
+  V
+}
+
 refit <- function(d, label) {
   if (nrow(d) == 1) {
     cat(sprintf("%-40s k = 1    y = %.6f  se = %.6f\\n", label, d$yi, d$sei))
+    return(invisible())
+  }
+  V <- covariance(d)
+  if (any(V[upper.tri(V)] != 0)) {
+    d$effect <- seq_len(nrow(d))
+    fit <- rma.mv(yi, V, random = ~ 1 | effect, data = d, method = "REML", test = "t")
+    cat(sprintf("%-40s %-4s k = %-3d mu = %.6f  se = %.6f  [%.6f, %.6f]  tau = %.6f\\n",
+                label, "REML", fit$k, fit$beta[1], fit$se, fit$ci.lb, fit$ci.ub, sqrt(fit$sigma2[1])))
     return(invisible())
   }
   for (method in c("REML", "DL")) {
@@ -93,9 +112,19 @@ def r_script(effects: Effects) -> str:
     return (
         HEAD.format(measure=effects.measure)
         + f"effects <- data.frame(\n{frame},\n  stringsAsFactors = FALSE\n)\n"
+        + "effects$place <- seq_len(nrow(effects))\n"
+        + _known(effects)
         + f"# How they were come by:\n{derived}"
         + FIT
     )
+
+
+def _known(effects: Effects) -> str:
+    """The covariances between effects, by their places."""
+    a, b, values = ([pair[i] for pair in effects.covariances] for i in range(3))
+    numbers = [_numbers([float(x) for x in part]) if part else "numeric(0)" for part in (a, b, values)]
+    places = [f"1 + {text}" if part else text for text, part in zip(numbers[:2], (a, b), strict=True)]
+    return f"known <- data.frame(a = {places[0]}, b = {places[1]},\n  covariance = {numbers[2]})\n"
 
 
 def _texts(texts: list[str]) -> str:
