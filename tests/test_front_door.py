@@ -55,6 +55,7 @@ PUBLIC = {
     "Fit",
     "fit",
     "load_draws",
+    "pymc_model",
     "Fits",
     "LightFit",
     "fit_many",

@@ -51,6 +51,7 @@ from .model.plan import read_plan as read_plan
 from .inference.fit import Fit as Fit
 from .inference.fit import fit as fit
 from .inference.fit import load_draws as load_draws
+from .inference.explicit import pymc_model as pymc_model
 from .inference.many import Fits as Fits
 from .inference.many import LightFit as LightFit
 from .inference.many import fit_many as fit_many

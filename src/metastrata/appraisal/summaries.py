@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Quantities for which a benefit can be said: effects, not standard deviations or differences between designs.
 EFFECTS = ("mu", "mu_stratum", "theta_new", "theta")
-ORDER = ("mu", "mu_stratum", "contrast", "theta_new", "tau", "omega", "theta")
+ORDER = ("mu", "mu_stratum", "contrast", "theta_new", "tau", "omega", "r", "theta")
 FEW = {1: "one study", 2: "two studies", 3: "three studies"}
 
 
@@ -56,12 +56,12 @@ def quantities(fit: Fit) -> Iterator[Quantity]:
                 float(dataset[name].isel(at)) if name in dataset else float("nan")
                 for dataset in (found.mcse_mean, found.ess_bulk, found.ess_tail, found.r_hat)
             ]
-            study, stratum = (label, _stratum_of(fit, i)) if dim == "study" else ("", label)
+            study, stratum = (label, _stratum_of(fit, label)) if dim in ("study", "study_r") else ("", label)
             yield Quantity(name, stratum, study, fit.marginal(name, label), *statistics)
 
 
-def _stratum_of(fit: Fit, study: int) -> str:
-    return fit.design.strata[int(fit.design.stratum[study])]
+def _stratum_of(fit: Fit, study: str) -> str:
+    return fit.design.strata[int(fit.design.stratum[fit.design.studies.index(study)])]
 
 
 def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from metastrata.inference.marginals import Marginal
 
-COMPARED = ("mu", "mu_stratum", "tau", "omega", "contrast", "theta_new")
+COMPARED = ("mu", "mu_stratum", "tau", "omega", "contrast", "theta_new", "r")
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 

@@ -246,6 +246,8 @@ def _attempt(model: Model, effects: Effects, design: Design, settings: Any, atte
     posterior = complete(design, drawn.values, rng)
     tree = assemble(design, posterior, drawn.stats, rng)
     stats = tree["sample_stats"].to_dataset()
-    diagnostics = diagnose(posterior, stats if stats.data_vars else None, settings.chains, settings.draws)
+    # A number of degrees of freedom is discrete, and may be the same in every draw: nothing to diagnose.
+    smooth = posterior.drop_vars("df", errors="ignore")
+    diagnostics = diagnose(smooth, stats if stats.data_vars else None, settings.chains, settings.draws)
     recorded = {**settings.__dict__, "attempts": attempt, "sampler": "nutpie"}
     return Fit(model, effects, design, tree, diagnostics, "nuts", recorded, drawn.seconds)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from metastrata.errors import SamplingError
 from metastrata.inference.design import Design
 from metastrata.inference.graph import Shape, build_graph, graph_data, shape_of
+from metastrata.inference.graph_forms import FormShape, build_form_graph, form_data, form_shape
 
-_COMPILED: dict[Shape, Any] = {}
+_COMPILED: dict[Shape | FormShape, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Sample:
     ----------
     values : dict
         ``mu`` (chain, draw) or, with independent means, (chain, draw, stratum); ``tau`` (chain, draw, stratum);
-        ``omega`` (chain, draw), absent unless the mean is exchangeable.
+        ``omega`` (chain, draw), absent unless the mean is exchangeable; ``mu_stratum`` (chain, draw, stratum) and a
+        shared ``r`` (chain, draw), where likelihood or study effects are not normal.
     stats : dict
         The sampler's statistics, (chain, draw).
     seconds : dict
@@ -49,11 +51,16 @@ class Sample:
     seconds: dict[str, float]
 
 
+def _shape(design: Design) -> Shape | FormShape:
+    return shape_of(design) if design.form is None else form_shape(design, design.form)
+
+
 def compiled(design: Design) -> tuple[Any, float]:
     """The compiled graph of a design's shape, and the seconds it took (0 if it was there)."""
-    shape, start = shape_of(design), time.perf_counter()
+    shape, start = _shape(design), time.perf_counter()
     if shape not in _COMPILED:
-        _COMPILED[shape] = nutpie.compile_pymc_model(build_graph(design))
+        graph = build_graph(design) if design.form is None else build_form_graph(design, design.form)
+        _COMPILED[shape] = nutpie.compile_pymc_model(graph)
     return _COMPILED[shape], time.perf_counter() - start
 
 
@@ -69,7 +76,7 @@ def sample(design: Design, settings: Settings) -> Sample:
     start = time.perf_counter()
     try:
         tree = nutpie.sample(
-            graph.with_data(**graph_data(design)),
+            graph.with_data(**(graph_data(design) if design.form is None else form_data(design, design.form))),
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -92,6 +99,8 @@ def sample(design: Design, settings: Settings) -> Sample:
     }
     if design.omega is not None:
         values["omega"] = posterior["omega"].values
+    if design.form is not None:
+        values |= {name: posterior[name].values for name in ("mu_stratum", "r") if name in posterior}
     # Statistics that hold objects (messages, None) cannot be saved and say nothing the flags do not.
     stats = {
         str(name): array.values
