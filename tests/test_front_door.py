@@ -77,6 +77,7 @@ PUBLIC = {
     "Rerun",
     "rerun",
     "ReportError",
+    "ladder",
     "sweep_omega",
     "RiskOfBias",
     "read_risk_of_bias",

@@ -64,6 +64,7 @@ from .appraisal.comparison import by_method as by_method
 from .appraisal.explanations import Explanation as Explanation
 from .appraisal.explanations import explain as explain
 from .appraisal.audit import audit as audit
+from .appraisal.ladder import ladder as ladder
 from .appraisal.sweeps import sweep_omega as sweep_omega
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table

@@ -42,8 +42,9 @@ def test_draws_have_the_moments_of_the_joint_posterior(design: Design) -> None:
     n = 200_000
     rng = np.random.default_rng(3)
     mu, tau, omega = np.full(n, MU), np.tile(TAU, (n, 1)), np.full(n, OMEGA)
-    mu_stratum = gaussian.draw_stratum_means(design, mu, tau, omega, rng)
-    theta = gaussian.draw_study_effects(design, mu_stratum, tau, rng)
+    values = {"mu": mu, "tau": tau, "omega": omega}
+    mu_stratum = gaussian.stratum_means(design, values, rng)
+    theta = gaussian.draw_study_effects(design, mu_stratum, values, rng)
     draws = np.concatenate([mu_stratum, theta], axis=1)
     mean, covariance = dense(design)
     se = np.sqrt(np.diag(covariance) / n)
@@ -53,19 +54,21 @@ def test_draws_have_the_moments_of_the_joint_posterior(design: Design) -> None:
 
 def test_no_spread_between_strata_gives_mu_itself(design: Design) -> None:
     rng = np.random.default_rng(1)
-    drawn = gaussian.draw_stratum_means(design, np.full(3, MU), np.tile(TAU, (3, 1)), np.zeros(3), rng)
+    drawn = gaussian.stratum_means(
+        design, {"mu": np.full(3, MU), "tau": np.tile(TAU, (3, 1)), "omega": np.zeros(3)}, rng
+    )
     np.testing.assert_array_equal(drawn, MU)
 
 
 def test_no_spread_between_studies_gives_the_stratum_mean(design: Design) -> None:
     rng = np.random.default_rng(1)
     centre = np.array([[0.1, 0.7]])
-    drawn = gaussian.draw_study_effects(design, centre, np.zeros((1, 2)), rng)
+    drawn = gaussian.draw_study_effects(design, centre, {"tau": np.zeros((1, 2))}, rng)
     np.testing.assert_array_equal(drawn, centre[:, design.stratum])
 
 
 def test_stratum_summary_is_the_inverse_variance_mean(design: Design) -> None:
-    found = gaussian.summarise_strata(design, TAU)
+    found = gaussian.summarise_strata(design, {"tau": TAU})
     weight = 1 / (design.se[:3] ** 2 + TAU[0] ** 2)
     assert found.precision[0] == pytest.approx(weight.sum(), rel=1e-14)
     assert found.mean[0] == pytest.approx(np.average(design.y[:3], weights=weight), rel=1e-14)
@@ -74,7 +77,7 @@ def test_stratum_summary_is_the_inverse_variance_mean(design: Design) -> None:
 def test_log_likelihood_is_a_normal_density(design: Design) -> None:
     from scipy import stats
 
-    found = gaussian.log_likelihood(design, np.array([0.1, 0.7]), TAU)
+    found = gaussian.log_likelihood(design, np.array([0.1, 0.7]), {"tau": TAU})
     sd = np.hypot(design.se, TAU[design.stratum])
     np.testing.assert_allclose(found, stats.norm.logpdf(design.y, np.array([0.1, 0.7])[design.stratum], sd), rtol=1e-12)
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 # Quantities for which a benefit can be said: effects, not standard deviations or differences between designs.
 EFFECTS = ("mu", "mu_stratum", "theta_new", "theta")
-ORDER = ("mu", "mu_stratum", "contrast", "theta_new", "tau", "omega", "r", "theta")
+ORDER = (
+    *("mu", "mu_stratum", "contrast", "bias", "beta", "theta_new"),
+    *("tau", "tau_typical", "spread", "tau_within", "omega", "r", "theta"),
+)
 FEW = {1: "one study", 2: "two studies", 3: "three studies"}
 
 

@@ -12,7 +12,10 @@ import xarray as xr
 
 from metastrata.inference.marginals import Marginal
 
-COMPARED = ("mu", "mu_stratum", "tau", "omega", "contrast", "theta_new", "r")
+COMPARED = (
+    *("mu", "mu_stratum", "tau", "omega", "bias", "beta", "tau_within", "tau_typical", "spread"),
+    *("contrast", "theta_new", "r"),
+)
 PROBABILITIES = (0.025, 0.5, 0.975)
 
 

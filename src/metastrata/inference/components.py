@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -241,7 +241,7 @@ def heavy_tail(rule: ScaleRule, contribution: Floats) -> bool:
 class Stratum(Protocol):
     """The posterior of a stratum, whatever computed it.
 
-    Where estimates are normal a study is named by estimate and SE, otherwise by its place in the stratum.
+    In a plain model a study is named by estimate and SE, otherwise by its place in the stratum.
     """
 
     @property
@@ -288,6 +288,8 @@ class Solution:
         Disagreement between two routes to the same evidence, on the log scale.
     r : Marginal or None
         Of a pre-post correlation that studies share.
+    more : mapping
+        Further posteriors by name: "bias[...]", "beta[...]", "tau_within", "tau_typical", "spread".
     """
 
     log_evidence: float
@@ -299,3 +301,4 @@ class Solution:
     draw: Callable[[int, np.random.Generator], dict[str, Floats]]
     inconsistency: float = 0.0
     r: Marginal | None = None
+    more: Mapping[str, Callable[[], Marginal]] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 Given tau and omega every mean is normal, so only these few standard deviations are integrated numerically. Two kernels
 share the work: `conditional` and `separate`, where one tau serves all that is linked (or nothing is linked), and
-`messages`, where each stratum has its own tau. Every number is computed at two resolutions; their difference is the
-error reported, and nodes are added until it is below the tolerance.
+`messages`, where each stratum has its own tau. Models with more to them are regressions given their standard
+deviations: `tensor`. Every number is computed at two resolutions; their difference is the error reported, and nodes are
+added until it is below the tolerance.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from metastrata.inference.marginals import Marginal
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
 from metastrata.inference.refinement import Ladder, distance
 from metastrata.inference.separate import place_separate
+from metastrata.inference.tensor_place import place
 
 __all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
 
 Floats = NDArray[np.float64]
 FAR = 10.0
 TOLERANCE = 1e-5
+TENSOR = 1e-4
 
 
 def solve(design: Design, *, omega: float | None = None, tolerance: float = TOLERANCE) -> ExactPosterior:
@@ -40,13 +43,14 @@ def solve(design: Design, *, omega: float | None = None, tolerance: float = TOLE
     Parameters
     ----------
     design : Design
-        Mean common, exchangeable or independent; heterogeneity common or independent; any number of strata; any prior.
+        Any number of strata; with biased means, moderators, covariance, nested effects or exchangeable heterogeneity
+        as many standard deviations as a tensor can hold (see `tensor`).
     omega : float, optional
         Take the between-stratum SD as known, from 0 (common mean) to infinity (separate strata with flat priors; there
         is no overall mean then, and the evidence is zero). Only for an exchangeable mean.
     tolerance : float
         Largest change on refinement that is accepted: in units of the posterior SD for means, SDs and quantiles,
-        absolute for the log evidence.
+        absolute for the log evidence. Where a tensor is integrated over, 1e-4 at best.
 
     Returns
     -------
@@ -63,6 +67,7 @@ def solve(design: Design, *, omega: float | None = None, tolerance: float = TOLE
         raise InputError(f"omega can be given only where stratum means are exchangeable (here: {design.mean})")
     if omega is not None and not omega >= 0:
         raise InputError(f"omega must be 0 or more (got {omega})")
+    tolerance = tolerance if design.plain else max(tolerance, TENSOR)
     ladder = Ladder(_kernel(design, omega), tolerance)
     error = ladder.settle(lambda s: s.log_evidence, _gap)[1] if omega != math.inf else 0.0
     error = max(error, ladder.settle(lambda s: s.inconsistency, lambda _, b: b)[1])
@@ -82,9 +87,9 @@ def _essentials(design: Design, omega: float | None) -> list[Callable[[Solution]
     for i in range(len(design.strata)):
         if not single:
             get.append(lambda s, i=i: s.strata[i].mean)  # type: ignore[misc]
-        if i == 0 or len(design.tau) > 1:
+        if i == 0 or design.heterogeneity != "common":
             get.append(lambda s, i=i: s.strata[i].tau)  # type: ignore[misc]
-    return get
+    return [*get, *(lambda s, name=name: s.more[name]() for name in _more(design))]
 
 
 def _there[V](marginal: V | None) -> V:
@@ -103,6 +108,9 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
         from metastrata.inference.grid.setup import form_kernel
 
         return form_kernel(design, design.form, omega)
+    if not design.plain:
+        placed = place(design, omega)
+        return lambda level: placed.at(level).solve()
     groups = tuple((design.y[design.stratum == s], design.se[design.stratum == s]) for s in range(len(design.strata)))
     taus = _tau_axes(design, groups)
     if design.mean == "independent" or omega == math.inf:
@@ -187,7 +195,8 @@ class ExactPosterior:
             table = np.empty((2, len(self.design.y)))
             for s, stratum in enumerate(solution.strata):
                 own = self.design.stratum == s
-                known = () if self.design.form is not None else (self.design.y[own], self.design.se[own])
+                plain = self.design.form is None and self.design.plain
+                known = () if not plain else (self.design.y[own], self.design.se[own])
                 table[:, own] = stratum.study_moments(*known)
             return table
 
@@ -262,11 +271,9 @@ def _getters(design: Design, omega: float | None) -> dict[str, Callable[[Solutio
         get[f"tau[{name}]"] = lambda s, i=i: s.strata[i].tau  # type: ignore[misc]
     if design.omega is not None and omega is None:
         get["omega"] = lambda s: _there(s.omega)
+    get |= {name: lambda s, name=name: s.more[name]() for name in _more(design)}  # type: ignore[misc]
     for i, name in enumerate(design.studies):
-        s, known = int(design.stratum[i]), (float(design.y[i]), float(design.se[i]))
-        if design.form is not None:  # by its place in the stratum
-            known = (int(np.sum(design.stratum[:i] == s)),)  # type: ignore[assignment]
-        get[f"theta[{name}]"] = lambda found, s=s, known=known: found.strata[s].study(*known)  # type: ignore[misc]
+        get[f"theta[{name}]"] = lambda found, i=i: _study(design, found, i)  # type: ignore[misc]
     for i, name in enumerate(design.strata):
         get[f"theta_new[{name}]"] = lambda s, i=i: s.strata[i].new_study  # type: ignore[misc]
     for name, a, b in pairs(design):
@@ -288,3 +295,18 @@ def _form_getters(design: Design) -> dict[str, Callable[[Solution], Marginal]]:
         s, place = int(design.stratum[i]), int(np.sum(design.stratum[:i] == design.stratum[i]))
         get[f"r[{design.studies[i]}]"] = lambda found, s=s, place=place: found.strata[s].correlation(place)  # type: ignore[misc]
     return get
+
+
+def _study(design: Design, solution: Solution, i: int) -> Marginal:
+    s = int(design.stratum[i])
+    if design.form is not None or not design.plain:  # by its place in the stratum
+        return solution.strata[s].study(int(np.sum(design.stratum[:i] == s)))
+    return solution.strata[s].study(float(design.y[i]), float(design.se[i]))
+
+
+def _more(design: Design) -> list[str]:
+    """Names of what only some models have."""
+    names = [f"bias[{design.strata[s]}]" for s in design.others]
+    names += [f"beta[{name}]" for name in design.coefficients]
+    names += ["tau_within"] if design.tau_within is not None else []
+    return names + (["tau_typical", "spread"] if design.spread is not None else [])

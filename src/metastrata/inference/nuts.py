@@ -36,9 +36,7 @@ class Sample:
     Attributes
     ----------
     values : dict
-        ``mu`` (chain, draw) or, with independent means, (chain, draw, stratum); ``tau`` (chain, draw, stratum);
-        ``omega`` (chain, draw), absent unless the mean is exchangeable; ``mu_stratum`` (chain, draw, stratum) and a
-        shared ``r`` (chain, draw), where likelihood or study effects are not normal.
+        As `draws.complete` takes them.
     stats : dict
         The sampler's statistics, (chain, draw).
     seconds : dict
@@ -92,13 +90,7 @@ def sample(design: Design, settings: Settings) -> Sample:
         ) from error
     seconds = {"compile": compile_seconds, "sample": time.perf_counter() - start}
     posterior = tree["posterior"].dataset
-    taus = [posterior[f"tau_{s}"].values for s in range(len(design.tau))]
-    values = {
-        "mu": posterior["mu"].values,
-        "tau": np.stack(taus, axis=-1) if len(taus) > 1 else np.repeat(taus[0][..., None], len(design.strata), axis=-1),
-    }
-    if design.omega is not None:
-        values["omega"] = posterior["omega"].values
+    values = _parameters(design, posterior)
     if design.form is not None:
         values |= {name: posterior[name].values for name in ("mu_stratum", "r") if name in posterior}
     # Statistics that hold objects (messages, None) cannot be saved and say nothing the flags do not.
@@ -108,3 +100,24 @@ def sample(design: Design, settings: Settings) -> Sample:
         if array.dtype != object and array.dims == ("chain", "draw")
     }
     return Sample(values, stats, settings, seconds)
+
+
+def _parameters(design: Design, posterior: Any) -> dict[str, NDArray[Any]]:
+    """The sampled parameters under the names of the model, as `draws.complete` takes them."""
+
+    def each(name: str, count: int) -> NDArray[Any]:
+        return np.stack([posterior[f"{name}_{j}"].values for j in range(count)], axis=-1)
+
+    values = {"mu": posterior["mu"].values}
+    tau = each("tau", len(design.tau))
+    if design.spread is not None:
+        values |= {"tau_typical": tau[..., 0], "spread": posterior["spread"].values}
+        tau = tau * np.exp(values["spread"][..., None] * posterior["log_tau_step"].values)
+    values["tau"] = np.repeat(tau, len(design.strata), axis=-1) if tau.shape[-1] == 1 else tau
+    for name, prior in (("omega", design.omega), ("tau_within", design.tau_within)):
+        if prior is not None:
+            values[name] = posterior[name].values
+    for name, priors in (("bias", design.bias), ("beta", design.beta)):
+        if priors:
+            values[name] = each(name, len(priors))
+    return values

@@ -225,6 +225,24 @@ class ScaleRule:
                 panels += [Panel(panel.lower, middle, half), Panel(middle, panel.upper, half)]
         return ScaleRule(self.axis, tuple(panels))
 
+    def interpolator(self, x: Floats) -> Floats:
+        """Matrix from values at the panels' nodes to their polynomials at coordinates x, shape (x, panel node).
+
+        Rows of points outside the panels are zero.
+        """
+        matrix = np.zeros((len(x), len(self.x)))
+        start, left = 0, np.ones(len(x), dtype=bool)
+        slack = 1e-9 * (self.panels[-1].upper - self.panels[0].lower)
+        left &= (x >= self.panels[0].lower - slack) & (x <= self.panels[-1].upper + slack)
+        for i, panel in enumerate(self.panels):
+            last = i == len(self.panels) - 1
+            inside = left if last else left & (x <= panel.upper)
+            at = np.clip(2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1, -1, 1)
+            own = slice(start, start + panel.order)
+            matrix[inside, own] = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
+            start, left = start + panel.order, left & ~inside
+        return matrix
+
     def onto(self, other: ScaleRule) -> Floats:
         """Matrix that turns masses at these nodes into masses at those of another rule on the same stretch.
 
@@ -232,14 +250,8 @@ class ScaleRule:
         """
         if not self.panels:
             return np.ones((1, 1))
-        x, matrix = self.axis.x(other.axis.t(other.x)), np.zeros((len(other.x), len(self.x)))
-        start, left = 0, np.ones(len(x), dtype=bool)
-        for panel in self.panels:
-            inside = left & (x <= panel.upper)
-            at = np.clip(2 * (x[inside] - panel.lower) / (panel.upper - panel.lower) - 1, -1, 1)
-            values = legendre.legvander(at, panel.order - 1) @ gauss(panel.order)[2]
-            matrix[inside, start : start + panel.order] = values / panel.weights
-            start, left = start + panel.order, left & ~inside
+        x = self.axis.x(other.axis.t(other.x))
+        matrix = self.interpolator(x) / self.weights
         stretch = np.exp(other.axis.log_jacobian(other.x) - self.axis.log_jacobian(x)) * other.weights
         matrix *= stretch[:, None]
         return matrix if self.axis.atom == 0 else block_diag(np.ones((1, 1)), matrix)

@@ -1,28 +1,26 @@
-"""The model: how strata share a mean and a heterogeneity, and the priors. Its equations as text."""
+"""The model: how strata share a mean and a heterogeneity, and the priors."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from metastrata.errors import ModelError, PriorError, nearest, unknown
+from metastrata.model.equations import equations
 from metastrata.model.forms import (
     Correlation,
     LikelihoodForm,
     StudyEffects,
-    check_form_prior,
     checked_weights,
-    likelihood_line,
     study_effects,
-    weight_lines,
 )
-from metastrata.model.prior_support import refuse_variances, require_one_scale
+from metastrata.model.parameters import PriorSpec, check_priors, parameters_of
 from metastrata.model.priors import Prior, prior
 
-Mean = Literal["common", "exchangeable", "independent"]
-Heterogeneity = Literal["common", "independent"]
-PriorSpec = Prior | str | Mapping[str, Prior | str]
+Mean = Literal["common", "exchangeable", "independent", "biased"]
+Heterogeneity = Literal["common", "independent", "exchangeable"]
 
 
 @dataclass(frozen=True)
@@ -31,23 +29,39 @@ class Model:
 
     For study i of stratum s::
 
-        y_i     ~ normal(theta_i, se_i)
-        theta_i ~ normal(mu_s, tau_s)
-        mu_s    ~ normal(mu, omega)      mean = "exchangeable" (partial pooling)
-        mu_s    = mu                     mean = "common"
-        mu_s    ~ the prior of mu        mean = "independent"
+        y_i       ~ normal(theta_i, se_i)
+        theta_i   ~ normal(mu_s + x_i beta, tau_s)
+        mu_s      ~ normal(mu, omega)              mean = "exchangeable" (partial pooling)
+        mu_s      = mu                             mean = "common"
+        mu_s      ~ the prior of mu                mean = "independent"
+        mu_s      = mu + bias_s, bias_ref = 0      mean = "biased"
+        tau_s     ~ its prior                      heterogeneity = "independent"
+        tau_s     = tau                            heterogeneity = "common"
+        log tau_s ~ normal(log tau_typical, spread)  heterogeneity = "exchangeable"
 
     Parameters
     ----------
-    mean : {"exchangeable", "common", "independent"}
+    mean : {"exchangeable", "common", "independent", "biased"}
         How the stratum means are related.
-    heterogeneity : {"independent", "common"}
-        A between-study SD tau for each stratum, or one for all.
+    heterogeneity : {"independent", "common", "exchangeable"}
+        A between-study SD tau for each stratum, one for all, or one for each around a typical one.
     priors : mapping
-        Prior of ``mu``, ``tau`` and, with an exchangeable mean, ``omega``; as objects or as text. ``tau`` may be a
-        mapping from stratum to prior. Beside these, where wanted: ``r``, the pre-post correlation of before/after
-        studies that do not print it (cut to -1..1); ``baseline``, the control arm's risk for an exact likelihood of
-        counts (uniform within 0..1: the risk itself; any other: its log odds).
+        The prior of every parameter the model has, as objects or as text: ``mu``; ``tau`` (of ``tau_typical`` if the
+        heterogeneity is exchangeable); ``omega`` (exchangeable mean); ``bias`` (biased mean); ``spread`` (exchangeable
+        heterogeneity); ``beta`` (moderators); ``tau_within`` (nested effects). ``tau`` and ``bias`` may be mappings
+        from stratum to prior, ``beta`` from coefficient to prior. Beside these, where wanted: ``r``, the pre-post
+        correlation of before/after studies that do not print it (cut to -1..1); ``baseline``, the control arm's risk
+        for an exact likelihood of counts (uniform within 0..1: the risk itself; any other: its log odds).
+    reference : str, optional
+        With a biased mean: the stratum that is taken to be free of bias.
+    inflation : mapping, optional
+        From stratum to the factor by which the sampling variances of its studies are multiplied, 1 or more.
+    moderators : str, optional
+        Right side of a formula in the study table's columns, ``"year + C(dose)"``; numbers as they are, so that mu is
+        the mean where all of them are 0: write ``center(year)`` for the mean at their average.
+    nested : str, optional
+        The column that says which study an effect belongs to, where studies have several: they then share a study
+        effect, ``theta_ij ~ normal(mu_s + u_i, tau_within)``, ``u_i ~ normal(0, tau_s)``.
     likelihood : {"normal", "exact"}
         Estimates as normal with known SE; or the distribution of the statistics themselves, where the row has them:
         noncentral t for standardised mean differences, binomial for counts.
@@ -64,9 +78,14 @@ class Model:
     Raises
     ------
     ModelError
-        If a word is not one of the choices.
+        If a word is not one of the choices, or a choice lacks what it needs.
     PriorError
         If a prior is missing, superfluous, or has the wrong support.
+
+    Notes
+    -----
+    An additive bias of the other designs, and an inflated variance, follow Spiegelhalter and Best (2003, Stat Med
+    22:3687) and Welton et al. (2009, J R Stat Soc A 172:119).
 
     Examples
     --------
@@ -77,6 +96,10 @@ class Model:
     mean: Mean = "exchangeable"
     heterogeneity: Heterogeneity = "independent"
     priors: Mapping[str, PriorSpec] = field(default_factory=dict)
+    reference: str | None = None
+    inflation: Mapping[str, float] = field(default_factory=dict)
+    moderators: str = ""
+    nested: str = ""
     likelihood: LikelihoodForm = "normal"
     study_effects: StudyEffects | str = "normal"
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -93,25 +116,37 @@ class Model:
             raise ModelError(unknown("correlation", str(self.correlation), get_args(Correlation)))
         object.__setattr__(self, "study_effects", study_effects(self.study_effects))
         object.__setattr__(self, "weights", checked_weights(self.weights))
-        object.__setattr__(self, "priors", _check_priors(self.parameters, self.priors, self.heterogeneity))
+        if self.mean == "biased" and not self.reference:
+            raise ModelError("mean = 'biased' needs the stratum that is taken to be free of bias: reference = 'rct'")
+        if self.reference and self.mean != "biased":
+            raise ModelError(
+                f"reference = '{self.reference}' has a meaning only with mean = 'biased' (here: {self.mean})"
+            )
+        for stratum, factor in self.inflation.items():
+            if not (math.isfinite(factor) and factor >= 1):
+                raise ModelError(f"inflation of '{stratum}' multiplies its variances: 1 or more (got {factor!r})")
+        checked = check_priors(self.parameters, self.priors, self.heterogeneity, self.reference)
+        object.__setattr__(self, "priors", checked)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters that have a prior."""
         allowed = ("r", "baseline") if self.likelihood == "exact" else ("r",)
         asked = tuple(name for name in allowed if name in self.priors)
-        return (*(("mu", "tau", "omega") if self.mean == "exchangeable" else ("mu", "tau")), *asked)
+        own = parameters_of(self.mean, self.heterogeneity, self.moderators, self.nested)
+        return (*own, *asked)
 
-    def prior(self, parameter: str, stratum: str | None = None) -> Prior:
-        """The prior of a parameter, for a stratum where they differ."""
+    def prior(self, parameter: str, label: str | None = None) -> Prior:
+        """The prior of a parameter, for a stratum or coefficient where they differ."""
         found = self.priors[parameter]
         if isinstance(found, Mapping):
-            if stratum not in found:
+            if label not in found:
+                what = "coefficient" if parameter == "beta" else "stratum"
                 raise PriorError(
-                    f"no prior of {parameter} for stratum '{stratum}': it is given for {', '.join(found)}"
-                    f"{nearest(str(stratum), found)}"
+                    f"no prior of {parameter} for {what} '{label}': it is given for {', '.join(found)}"
+                    f"{nearest(str(label), found)}"
                 )
-            return prior(found[str(stratum)])
+            return prior(found[str(label)])
         return prior(found)
 
     def prior_lines(self) -> dict[str, str]:
@@ -126,58 +161,4 @@ class Model:
 
     def equations(self, strata: int = 2) -> list[str]:
         """The model as lines of mathematics in plain text, for this number of strata."""
-        tau = "tau" if self.heterogeneity == "common" or strata == 1 else "tau[s]"
-        centre = "mu" if strata == 1 or self.mean == "common" else "mu[s]"
-        lines = [likelihood_line(self.likelihood), f"theta[i] ~ {study_effects(self.study_effects).line(centre, tau)}"]
-        lines += weight_lines(self.weights, centre, tau)
-        if centre == "mu[s]":
-            lines.append("mu[s] ~ normal(mu, omega)" if self.mean == "exchangeable" else f"mu[s] ~ {self.priors['mu']}")
-        for name, text in self.prior_lines().items():
-            if (name == "omega" and strata == 1) or (name == "mu" and self.mean == "independent" and strata > 1):
-                continue
-            lines.append(f"{tau if name == 'tau' else name} ~ {text}")
-        return lines
-
-
-def _check_priors(
-    parameters: tuple[str, ...], given: Mapping[str, PriorSpec], heterogeneity: Heterogeneity
-) -> dict[str, PriorSpec]:
-    for name in given:
-        if name == "baseline" and name not in parameters:
-            raise PriorError("the baseline has a prior, but only likelihood = 'exact' has a baseline")
-        if name not in parameters:
-            refuse_variances(name, given[name])
-            raise PriorError(f"no parameter '{name}' in this model: it has {', '.join(parameters)}"
-                             f"{nearest(name, parameters)}")  # fmt: skip
-    missing = [name for name in parameters if name not in given]
-    if missing:
-        raise PriorError(f"the prior of {' and '.join(missing)} is not stated: with few studies it matters, so "
-                         "metastrata has no default")  # fmt: skip
-    checked: dict[str, PriorSpec] = {}
-    for name in parameters:
-        spec = given[name]
-        if isinstance(spec, Mapping):
-            if name != "tau" or heterogeneity != "independent":
-                raise PriorError(f"the prior of {name} cannot differ by stratum in this model")
-            checked[name] = {str(stratum): _supported(name, prior(p)) for stratum, p in spec.items()}
-        else:
-            checked[name] = _supported(name, prior(spec))
-    return checked
-
-
-def _supported(name: str, p: Prior) -> Prior:
-    if name in ("r", "baseline"):
-        return check_form_prior(name, p)
-    wanted = "real" if name == "mu" else "positive"
-    if not p.proper:
-        return p  # refused with the reason, which needs the number of studies: see `propriety`
-    if wanted == "positive" and p.support != "positive":
-        raise PriorError(
-            f"{name} is a standard deviation; {p} allows negative values. Use for example half_normal(0.5)"
-        )
-    if wanted == "positive":
-        require_one_scale(name, p)
-    chosen = p.family == "uniform" or (p.bounds is not None and p.components[0].support == "real")  # not by oversight
-    if wanted == "real" and p.support != "real" and not chosen:
-        raise PriorError(f"mu may be negative or positive; {p} allows only positive values")
-    return p
+        return equations(self, strata)

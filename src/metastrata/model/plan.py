@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
@@ -12,7 +13,8 @@ from metastrata.errors import MetastrataError, PlanError, nearest, unknown
 from metastrata.evidence.effects import Better
 from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening import Acknowledgement
-from metastrata.model.model import Model, PriorSpec
+from metastrata.model.model import Model
+from metastrata.model.parameters import PriorSpec, parameters_of
 from metastrata.model.plan_elicited import ElicitedEntry as ElicitedEntry
 from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
@@ -27,6 +29,8 @@ from metastrata.model.plan_sections import Frozen, TableSection
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
+
+CHANGEABLE = ("mean", "heterogeneity", "reference", "inflation", "moderators")
 
 
 class Plan(Frozen):
@@ -111,23 +115,38 @@ class Plan(Frozen):
     def statistical_model(self, alternative: Alternative | None = None) -> Model:
         """The model of the main analysis, or of an alternative."""
         base = self.model
-        mean = (alternative.mean if alternative else None) or base.mean
-        heterogeneity = (alternative.heterogeneity if alternative else None) or base.heterogeneity
+        changes = {name: getattr(alternative, name) for name in CHANGEABLE} if alternative else {}
+        choices = {name: getattr(base, name) for name in (*CHANGEABLE, "nested")}
+        choices |= {name: value for name, value in changes.items() if value is not None}
+        if choices["mean"] != "biased" and base.mean == "biased":
+            choices["reference"] = None
         priors: dict[str, PriorSpec] = dict(base.priors)
-        if alternative:
-            priors |= alternative.priors
-        if mean != "exchangeable" and not (alternative and "omega" in alternative.priors) and base.mean != mean:
-            priors.pop("omega", None)
-        model = Model(mean=mean, heterogeneity=heterogeneity, priors=priors)
-        for name, spec in priors.items():
-            if isinstance(spec, dict):
-                for stratum in spec:
-                    if stratum not in self.strata:
-                        raise ValueError(f"prior of {name}: {unknown('stratum', stratum, self.strata)}")
-                missing = [repr(stratum) for stratum in self.strata if stratum not in spec]
-                if missing:
-                    raise ValueError(f"prior of {name}: none for the stratum {', '.join(missing)}")
+        has = parameters_of(**{name: choices[name] for name in ("mean", "heterogeneity", "moderators", "nested")})
+        if alternative:  # what its model no longer has needs no prior; what it adds must have one
+            gone = set(parameters_of(base.mean, base.heterogeneity, base.moderators, base.nested)) - set(has)
+            priors = {name: p for name, p in priors.items() if name not in gone} | alternative.priors
+        model = Model(priors=priors, **choices)
+        self._check_strata_of(model)
         return model
+
+    def _check_strata_of(self, model: Model) -> None:
+        """Refuse strata that the plan does not have, and priors that lack one it has."""
+        if model.reference is not None and model.reference not in self.strata:
+            raise ValueError(f"reference: {unknown('stratum', model.reference, self.strata)}")
+        for stratum in model.inflation:
+            if stratum not in self.strata:
+                raise ValueError(f"inflation: {unknown('stratum', stratum, self.strata)}")
+        for name in ("tau", "bias"):
+            spec = model.priors.get(name)
+            if not isinstance(spec, Mapping):
+                continue
+            for stratum in spec:
+                if stratum not in self.strata:
+                    raise ValueError(f"prior of {name}: {unknown('stratum', stratum, self.strata)}")
+            needed = [s for s in self.strata if name == "tau" or s != model.reference]
+            missing = [repr(stratum) for stratum in needed if stratum not in spec]
+            if missing:
+                raise ValueError(f"prior of {name}: none for the stratum {', '.join(missing)}")
 
     def options(self, alternative: Alternative | None = None) -> Options:
         """How effects are derived in the main analysis, or in an alternative."""

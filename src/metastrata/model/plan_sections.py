@@ -209,6 +209,10 @@ class ModelChoices(Frozen):
 
     mean: Mean = "exchangeable"
     heterogeneity: Heterogeneity = "independent"
+    reference: str | None = None
+    inflation: dict[str, float] = Field(default_factory=dict)
+    moderators: str = ""
+    nested: str = ""
     priors: dict[str, PriorText]
 
 
@@ -229,6 +233,9 @@ class Alternative(Frozen):
     counts: Counts | None = None
     mean: Mean | None = None
     heterogeneity: Heterogeneity | None = None
+    reference: str | None = None
+    inflation: dict[str, float] | None = None
+    moderators: str | None = None
     priors: dict[str, PriorText] = Field(default_factory=dict)
 
     @property
