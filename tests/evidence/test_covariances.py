@@ -201,7 +201,7 @@ def test_what_takes_only_variances_refuses_effects_that_covary():
     levels = {"effect": effects.studies}
     right, naive = (multilevel(effects.y, v, levels) for v in (effects.covariance, effects.se**2))
     assert right.se[0] > 1.02 * naive.se[0]
-    with pytest.raises(ModelError, match="A, B have a known covariance"):
+    with pytest.raises(ModelError, match="A, B have correlated errors"):
         arrange(Model(priors={"mu": "normal(0, 1)", "tau": "half_normal(1)", "omega": "half_normal(1)"}), effects)
 
 
