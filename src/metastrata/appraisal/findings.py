@@ -54,7 +54,7 @@ def responders(d: ArrayLike, control_risk: float, method: str = "furukawa") -> N
     Examples
     --------
     >>> round(float(responders(0.5, 0.2)), 3)
-    0.367
+    0.366
     """
     from scipy.special import expit, logit, ndtr, ndtri
 
