@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from figure_checks import fitted, made, outside, overlapping
+from figure_checks import fitted, made, outside, overlapping, texts
 
 import metastrata as ms
 from metastrata import plots
@@ -122,6 +122,22 @@ def test_cumulative_adds_in_the_order_asked() -> None:
     by_precision = plots.cumulative_table(effects, "precision")
     se = dict(zip(effects.studies, effects.se, strict=True))
     assert [se[s] for s in by_precision["study"]] == sorted(se.values())
+
+
+def test_an_enormous_interval_is_cut_with_an_arrow_and_its_number_stays() -> None:
+    """Two studies by HKSJ have one degree of freedom: their interval cannot set the scale of the others."""
+    effects = ms.Effects.from_estimates([-1.0, 0.4, -0.3, -0.4, -0.3, -0.35, -0.2], [0.1] * 7)
+    table = plots.cumulative_table(effects, "precision")
+    figure = plots.plot_cumulative(effects, "precision")
+    axes = next(a for a in figure.axes if a.axison)
+    assert axes.get_xlim()[1] < table["upper"].max()
+    assert {"<", ">"} <= {line.get_marker() for line in axes.lines}
+    assert any(f"{table['upper'].max():.2f}]" in text for text in texts(figure))
+
+
+def test_names_beside_points_never_lie_on_each_other() -> None:
+    effects = ms.Effects.from_estimates([0.0] * 20 + [2.0, 2.01, 2.02, 1.99], [0.2] * 24)
+    assert overlapping(plots.plot_galbraith(effects)) == []
 
 
 def test_a_funnel_of_nine_studies_is_refused_with_the_reason() -> None:

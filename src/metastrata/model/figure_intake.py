@@ -51,14 +51,24 @@ def judgements(plan: Plan, studies: Studies | None = None, endpoint: str | None 
     InputError
         If a file cannot be read, or a judgement is none of its tool.
     """
-    if plan.risk_of_bias:
-        folder = plan.path.parent
-        return tuple(read_risk_of_bias((folder / item.data).resolve(), item.tool) for item in plan.risk_of_bias)
-    if studies is None:
+    if studies is None and not (plan.risk_of_bias and all(item.data for item in plan.risk_of_bias)):
         choices = plan.table_format.choices(plan.effects.measure, tuple(plan.endpoints))
         studies, _ = load_studies(plan.table, choices)
+    if not plan.risk_of_bias:
+        return _in_table(plan, studies, None, endpoint)
+    found: list[RiskOfBias] = []
+    for item in plan.risk_of_bias:
+        path = (plan.path.parent / item.data).resolve()
+        found += [read_risk_of_bias(path, item.tool)] if item.data else _in_table(plan, studies, item.tool, endpoint)
+    return tuple(found)
+
+
+def _in_table(plan: Plan, studies: Studies | None, tool: str | None, endpoint: str | None) -> tuple[RiskOfBias, ...]:
+    """The judgements in the columns of the study table."""
+    if studies is None:
+        return ()
     for name in [endpoint] if endpoint else plan.endpoints:
-        found = risk_of_bias(studies, endpoint=name)
+        found = risk_of_bias(studies, tool, endpoint=name)
         if found is not None and len(found):
             return (found,)
     return ()

@@ -36,9 +36,9 @@ class FigureChoices(Frozen):
 
 
 class RiskOfBiasFile(Frozen):
-    """A file with judgements of risk of bias, and its tool."""
+    """Judgements of risk of bias: the tool, and a file; without one, they stand in columns of the study table."""
 
-    data: str
+    data: str = ""
     tool: str = "RoB 2"
 
 

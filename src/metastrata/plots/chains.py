@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from metastrata.errors import InputError
 from metastrata.inference.fit import Fit
-from metastrata.plots.panels import panels
+from metastrata.plots.panels import across, name_of, panels
 from metastrata.plots.saving import describe
 from metastrata.plots.style import FAINT, INK, STRATA, style
 
@@ -22,7 +23,7 @@ BINS = 20
 SHOWN = 500  # draws of a trace: more make it no clearer, and the file large
 
 
-def sampled_quantities(fit: Fit) -> dict[str, NDArray[np.float64]]:
+def sampled_quantities(fit: Fit, labels: Mapping[str, str] | None = None) -> dict[str, NDArray[np.float64]]:
     """What the chains have to agree on: mu (or the stratum means), tau and omega, each of shape (chain, draw).
 
     Raises
@@ -44,11 +45,11 @@ def sampled_quantities(fit: Fit) -> dict[str, NDArray[np.float64]]:
         elif name == "tau" and len(fit.design.tau) == 1:
             found[name] = values[..., 0]
         else:
-            found |= {f"{name}, {s}": values[..., i] for i, s in enumerate(fit.design.strata)}
+            found |= {f"{name}, {name_of(s, labels)}": values[..., i] for i, s in enumerate(fit.design.strata)}
     return found
 
 
-def rank_table(fit: Fit) -> pd.DataFrame:
+def rank_table(fit: Fit, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Ranks of the draws over all chains, counted by chain.
 
     Returns
@@ -65,7 +66,7 @@ def rank_table(fit: Fit) -> pd.DataFrame:
     from scipy.stats import binom, rankdata
 
     parts = []
-    for name, draws in sampled_quantities(fit).items():
+    for name, draws in sampled_quantities(fit, labels).items():
         thin = draws[:, :: _step(fit, name, draws.size)]
         ranks = rankdata(thin, method="ordinal").reshape(thin.shape) - 1
         bins = np.clip(ranks * BINS // thin.size, 0, BINS - 1)
@@ -89,17 +90,17 @@ def _step(fit: Fit, name: str, draws: int) -> int:
     return max(1, math.ceil(draws / least)) if least > 0 else 1
 
 
-def plot_rank(fit: Fit, *, title: str = "") -> Figure:
+def plot_rank(fit: Fit, *, labels: Mapping[str, str] | None = None, title: str = "") -> Figure:
     """Draw `rank_table`: level lines within the band mean that the chains agree."""
-    table = rank_table(fit)
+    table = rank_table(fit, labels)
     groups = list(table.groupby("quantity", sort=False))
     heading = title or f"{fit.endpoint}: ranks of the draws by chain"
-    with style([heading, *fit.design.strata]):
+    with style([heading, *fit.design.strata, *(labels or {}).values()]):
         note = (
             "Each line: how many draws of a chain fall into each twentieth of all ranks, thinned to about independent "
             "draws. Band: where 99 % of the counts lie if the chains agree."
         )
-        figure, found = panels(heading, note, len(groups), width=2.6 * min(len(groups), 3) + 0.3, height=2.9)
+        figure, found = panels(heading, note, len(groups), width=2.5 * across(len(groups)) + 0.3, height=3.1)
         for axes, (name, rows) in zip(found, groups, strict=True):
             first = rows.iloc[0]
             axes.axhspan(first["lower"], first["upper"], color="#e8e8e8")
@@ -113,15 +114,15 @@ def plot_rank(fit: Fit, *, title: str = "") -> Figure:
     return describe(figure, heading, f"{100 * outside:.1f} % of the counts lie outside the 99 % band.")
 
 
-def plot_trace(fit: Fit, *, title: str = "") -> Figure:
+def plot_trace(fit: Fit, *, labels: Mapping[str, str] | None = None, title: str = "") -> Figure:
     """Draw the chains of mu, tau and omega one after the other: good ones look alike and wander nowhere."""
-    found = sampled_quantities(fit)
+    found = sampled_quantities(fit, labels)
     heading = title or f"{fit.endpoint}: traces"
-    with style([heading, *fit.design.strata]):
+    with style([heading, *fit.design.strata, *(labels or {}).values()]):
         draws = next(iter(found.values())).shape[1]
         step = max(1, draws // SHOWN)
         note = f"One line a chain, {'every draw' if step == 1 else f'every draw out of {step}'}."
-        figure, drawn = panels(heading, note, len(found), width=2.6 * min(len(found), 3) + 0.3, height=2.7)
+        figure, drawn = panels(heading, note, len(found), width=2.5 * across(len(found)) + 0.3, height=2.9)
         for axes, (name, values) in zip(drawn, found.items(), strict=True):
             for chain, own in enumerate(values[:, ::step]):
                 axes.plot(

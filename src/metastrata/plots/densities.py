@@ -13,7 +13,7 @@ from metastrata.inference.densities import log_density
 from metastrata.inference.fit import Fit
 from metastrata.model.priors import Prior
 from metastrata.plots.forest_rows import unit_of
-from metastrata.plots.panels import drawn_as, framed, legend, name_of, panels
+from metastrata.plots.panels import across, drawn_as, framed, legend, name_of, panels
 from metastrata.plots.saving import describe
 from metastrata.plots.smoothing import density_at, joint_density
 from metastrata.plots.style import FAINT, GUIDE, INK, colour, style
@@ -107,13 +107,14 @@ def plot_prior_posterior(fit: Fit, *, labels: Mapping[str, str] | None = None, t
     heading = title or f"{fit.endpoint}: prior and posterior"
     with style([heading, *(labels or {}).values(), *fit.design.strata]):
         note = "Dashed: prior. Filled: posterior. Where they lie on each other, the data say nothing of the quantity."
-        figure, found = panels(heading, note, len(groups), width=2.4 * min(len(groups), 3) + 0.4, height=3.0)
+        figure, found = panels(heading, note, len(groups), width=2.4 * across(len(groups)) + 0.4, height=2.9)
         for axes, ((quantity, stratum), rows) in zip(found, groups, strict=True):
             axes.fill_between(rows["x"], 0, rows["posterior"], color=colour(0), alpha=0.3, linewidth=0)
             axes.plot(rows["x"], rows["posterior"], color=colour(0), linewidth=1.4)
             axes.plot(rows["x"], rows["prior"], color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
             tallest = float(np.nanmax(rows["posterior"]))
-            axes.set(ylim=(0, 1.15 * tallest), yticks=[], xlim=(rows["x"].min(), rows["x"].max()))
+            tallest = max(tallest, min(float(np.nanmax(rows["prior"])), 2 * tallest))
+            axes.set(ylim=(0, 1.1 * tallest), yticks=[], xlim=(rows["x"].min(), rows["x"].max()))
             axes.spines["left"].set_visible(False)
             axes.set_xlabel(quantity + (f", {name_of(stratum, labels)}" if stratum else ""))
             axes.locator_params(axis="x", nbins=4)
@@ -247,7 +248,7 @@ def plot_joint(fit: Fit, *, labels: Mapping[str, str] | None = None, title: str 
     heading = title or f"{fit.endpoint}: mean and heterogeneity together"
     with style([heading, *(labels or {}).values(), *strata]):
         note = "Regions of highest posterior density: 50 % (dark) and 95 % (pale). Cross: posterior medians."
-        figure, found = panels(heading, note, len(strata), width=max(3.0 * min(len(strata), 3) + 0.3, 4.5), height=3.4)
+        figure, found = panels(heading, note, len(strata), width=max(3.0 * across(len(strata)) + 0.3, 4.5), height=3.4)
         limits = (table["mu"].min(), table["mu"].max()), (0.0, table["tau"].max())
         for i, (axes, stratum) in enumerate(zip(found, strata, strict=True)):
             rows = table[table["stratum"] == stratum]

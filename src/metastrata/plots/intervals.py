@@ -57,7 +57,8 @@ def draw_intervals(
         figure = new_figure(width, height)
         canvas, left = page(figure), GAP + names + GAP
         axes = inches(figure, left, foot, PLOT, body)
-        axes.set(ylim=(0, body), yticks=[])
+        limits = _limits(rows)
+        axes.set(ylim=(0, body), yticks=[], xlim=limits)
         axes.spines["left"].set_visible(False)
         axes.patch.set_alpha(0)
         lines: list[tuple[float, str, Any]] = [(0.0, INK, "-")]
@@ -76,8 +77,14 @@ def draw_intervals(
                 axes.plot(
                     [place] * 2, [y - ROW / 2, y + ROW / 2], color=shade, linewidth=0.8, linestyle=dashes, zorder=1
                 )
-            axes.plot(row.values[1:], [y, y], color=tint, linewidth=1.8)
+            ends = [min(max(v, limits[0]), limits[1]) for v in row.values[1:]]
+            axes.plot(ends, [y, y], color=tint, linewidth=1.8)
             axes.plot(row.values[0], y, "D" if row.diamond else "o", color=tint, markersize=5)
+            for cut, place, arrow in zip(
+                (row.values[1] < limits[0], row.values[2] > limits[1]), limits, "<>", strict=True
+            ):
+                if cut:
+                    axes.plot(place, y, arrow, color=tint, markersize=4.5, clip_on=False, zorder=4)
             if row.point is not None:
                 axes.plot(row.point, y, "x", color=INK, markersize=6, markeredgewidth=1.4)
             canvas.text(left + PLOT + GAP + said, base, text, ha="right")
@@ -89,3 +96,16 @@ def draw_intervals(
         for i, line in enumerate(notes):
             canvas.text(GAP, foot - 0.6 - 0.145 * i + 0.02, line, fontsize=7.5, color=FAINT)
     return figure
+
+
+def _limits(rows: Sequence[IntervalRow]) -> tuple[float, float]:
+    """Limits of the axis: intervals six times as wide as the middle one are cut, so that the others can be seen."""
+    shown = [row for row in rows if row.values]
+    widths = sorted(row.values[2] - row.values[1] for row in shown if row.values)
+    usual = 6 * widths[len(widths) // 2] if widths else 1.0
+    values = [0.0, *(row.point for row in shown if row.point is not None)]
+    for row in shown:
+        centre, low, high = row.values or (0.0, 0.0, 0.0)
+        values += [centre, low, high] if high - low <= usual else [centre]
+    margin = 0.05 * (max(values) - min(values) or 1.0)
+    return min(values) - margin, max(values) + margin

@@ -23,11 +23,16 @@ def framed(title: str, note: str = "", width: float = WIDTH, height: float = HEI
     return figure, axes
 
 
+def across(count: int) -> int:
+    """How many panels stand beside each other: up to four, more in rows of three."""
+    return count if count <= 4 else 3
+
+
 def panels(
-    title: str, note: str, count: int, width: float = WIDTH, height: float = HEIGHT, across: int = 3
+    title: str, note: str, count: int, width: float = WIDTH, height: float = HEIGHT
 ) -> tuple[Figure, list[Axes]]:
     """A figure with so many pairs of axes in rows; `height` is that of the figure with one row."""
-    columns = min(count, across)
+    columns = across(count)
     rows = -(-count // columns)
     heading, notes = wrap(title, width - 0.4, 11, bold=True), wrap(note, width - 0.3, NOTE) if note else []
     top, foot = 0.22 + 0.2 * len(heading), 0.18 + 0.145 * len(notes)
@@ -79,12 +84,20 @@ def legend(axes: Axes, count: int = 2, **choices: Any) -> None:
 
 
 def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside points, at the side where there is room."""
-    low, high = axes.get_xlim()
+    """Write names beside points, the first ones first; a name that would lie on another, or outside, is left out."""
+    canvas: Any = axes.figure.canvas
+    renderer, key = canvas.get_renderer(), axes.get_legend()
+    frame = axes.get_window_extent(renderer)
+    taken = [key.get_window_extent(renderer)] if key is not None else []
     for x, y, text in points:
-        right = x > (low + high) / 2
-        offset = (-5, 3) if right else (5, 3)
-        axes.annotate(
-            text, (x, y), xytext=offset, textcoords="offset points", ha="right" if right else "left", fontsize=7.5,
-            color=FAINT,
-        )  # fmt: skip
+        for right, up in ((True, True), (False, True), (True, False), (False, False)):
+            label = axes.annotate(
+                text, (x, y), xytext=(5 if right else -5, 3 if up else -3), textcoords="offset points",
+                ha="left" if right else "right", va="bottom" if up else "top", fontsize=7.5, color=FAINT,
+            )  # fmt: skip
+            box = label.get_window_extent(renderer)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            label.remove()

@@ -165,8 +165,8 @@ def plot_baujat(effects: Effects, *, labels: Mapping[str, str] | None = None, ti
         axes.set(xlabel="Contribution to heterogeneity", ylabel="Influence on the estimate")
         axes.margins(0.12)
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
-        label_points(axes, [(r.heterogeneity, r.influence, r.study) for r in named.itertuples()])
         legend(axes, len(effects.strata))
+        label_points(axes, [(r.heterogeneity, r.influence, r.study) for r in named.itertuples()])
     text = f"{len(effects)} studies; those that stand out: {', '.join(named['study']) or 'none'}."
     return describe(figure, heading, text)
 

@@ -167,7 +167,7 @@ def plot_galbraith(effects: Effects, *, labels: Mapping[str, str] | None = None,
     with style([heading, *effects.studies, *(labels or {}).values()]):
         note = (
             "Line: the common (fixed) effect, its slope. Band: where 95 % of studies lie if they share it. Studies "
-            "outside are named."
+            "outside are named where there is room."
         )
         figure, axes = framed(heading, note)
         right = 1.1 * float(table["precision"].max())
@@ -181,8 +181,8 @@ def plot_galbraith(effects: Effects, *, labels: Mapping[str, str] | None = None,
         axes.set(xlim=(0, right), xlabel="Precision, 1/SE", ylabel="Estimate / SE")
         out = table[table["residual"].abs() > Z]
         out = out.loc[out["residual"].abs().nlargest(8).index]
-        label_points(axes, [(r.precision, r.z, r.study) for r in out.itertuples()])
         legend(axes, len(effects.strata))
+        label_points(axes, [(r.precision, r.z, r.study) for r in out.itertuples()])
     many = int((table["residual"].abs() > Z).sum())
     return describe(figure, heading, f"{many} of {len(effects)} studies lie outside the band of the common effect.")
 

@@ -26,8 +26,8 @@ def of_fit(plan: Plan, part: EndpointResult, fit: Fit) -> Iterator[tuple[str, Dr
         lambda: plots.plot_prior_posterior(fit, labels=strata, title=f"{label}: prior and posterior"),
     )
     if fit.engine == "nuts":
-        yield "rank", lambda: plots.plot_rank(fit, title=f"{label}: ranks of the draws by chain")
-        yield "trace", lambda: plots.plot_trace(fit, title=f"{label}: traces")
+        yield "rank", lambda: plots.plot_rank(fit, labels=strata, title=f"{label}: ranks of the draws by chain")
+        yield "trace", lambda: plots.plot_trace(fit, labels=strata, title=f"{label}: traces")
     if part.omega_sweep is not None:
         title = f"{label}: what the assumption on omega does"
         yield "omega", lambda: plots.plot_omega_sweep(fit, part.omega_sweep, labels=strata, title=title)
@@ -49,7 +49,8 @@ def of_effects(plan: Plan, part: EndpointResult) -> Iterator[tuple[str, Draw]]:
     if len(effects) > 2:
         yield "leave_one_out", lambda: plots.plot_leave_one_out(effects, title=f"{label}: one study left out at a time")
         yield "baujat", lambda: plots.plot_baujat(effects, labels=strata, title=f"{label}: what each study contributes")
-    yield "cumulative", lambda: plots.plot_cumulative(effects, title=f"{label}: studies added by year")
+    if "year" in effects.moderators:
+        yield "cumulative", lambda: plots.plot_cumulative(effects, title=f"{label}: studies added by year")
     yield "galbraith", lambda: plots.plot_galbraith(effects, labels=strata, title=f"{label}: Galbraith plot")
     yield "drapery", lambda: plots.plot_drapery(effects, labels=strata, title=f"{label}: drapery plot")
     yield "funnel", lambda: plots.plot_funnel(effects, labels=strata, title=f"{label}: funnel plot")
