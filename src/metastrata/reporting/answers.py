@@ -55,7 +55,7 @@ def _barg(report: Source) -> dict[str, Text]:
         "BARG 1B": _at("methods", "Methods"),
         "BARG 1C": _if(justified, text("stated and justified: ", justified)),
         "BARG 1D": _at("methods", "Methods: equations"),
-        "BARG 1E": _if(_has_figure(report, "prior_predictive"), ("figure of the prior predictive distribution",)),
+        "BARG 1E": _if(raw["model"].get("before_the_data"), _at("methods", "Methods: what the priors say before data")),
         "BARG 2A": _at("repeat", "To repeat this analysis: versions"),
         "BARG 2B": _if(fitted and reliable, checks if sampled else ("no chains: deterministic integration",)),
         "BARG 2C": _if(fitted and reliable, checks if sampled else ("no chains: deterministic integration",)),
