@@ -224,9 +224,10 @@ def _low(t: Floats, mass: Floats) -> float:
 
 def _placed(rule: ScaleRule, mass: Floats) -> ScaleRule:
     """Nodes where a coarse posterior of a standard deviation needs them."""
-    with np.errstate(divide="ignore"):
-        log = np.log(np.maximum(mass, 1e-300)) - rule.log_mass
-    x, shape = rule.axis.x(rule.t), log - np.max(log[np.isfinite(log)])
+    x, seen = rule.axis.x(rule.t), mass > 1e-280 * np.max(mass)
+    # Where nothing is left, a prior that falls faster than exponentially would leave a difference of two large numbers.
+    log = np.interp(x, x[seen], np.log(mass[seen]) - rule.log_mass[seen])
+    shape = log - np.max(log)
 
     def smooth(t: Floats) -> Floats:
         return np.asarray(interpolated(x, shape[None], np.asarray(rule.axis.x(t)), 6)[0])
