@@ -76,6 +76,8 @@ PUBLIC = {
     "verify",
     "Rerun",
     "rerun",
+    "Report",
+    "report",
     "ReportError",
     "ladder",
     "sweep_omega",

@@ -77,3 +77,5 @@ from .reporting.trust import Verification as Verification
 from .reporting.trust import verify as verify
 from .reporting.repeat import Rerun as Rerun
 from .reporting.repeat import rerun as rerun
+from .reporting.notebook import Report as Report
+from .reporting.notebook import report as report

@@ -78,6 +78,8 @@ def compare(
     """
     import pandas as pd
 
+    from metastrata.appraisal.frames import Shown
+
     names = labels or {}
     wanted = [answer_named(name) for name in methods]
     extra = [] if published is None else [_published_row(published)]
@@ -91,7 +93,7 @@ def compare(
     shown = {s: contrast_label(s, names) if q == "contrast" else names.get(s, s)
              for q, s in zip(table["quantity"], table["stratum"], strict=True)}  # fmt: skip
     table["stratum"] = table["stratum"].map(shown)
-    return table.reset_index(drop=True)
+    return Shown(table.reset_index(drop=True))
 
 
 def _with_reasons(rows: list[list[Any]], reasons: Sequence[Reason], names: Mapping[str, str]) -> list[list[Any]]:

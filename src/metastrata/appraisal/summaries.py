@@ -97,6 +97,8 @@ def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataF
     """
     import pandas as pd
 
+    from metastrata.appraisal.frames import Shown
+
     if not 0 < level < 1:
         raise InputError(f"level is a probability between 0 and 1, such as 0.95 (got {level})")
     if mid is not None and not mid > 0:
@@ -113,7 +115,7 @@ def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataF
                 float("nan") if mid is None else _p_better(fit, q, mid),
             ]
         )
-    return pd.DataFrame(rows, columns=names)
+    return Shown(pd.DataFrame(rows, columns=names))
 
 
 def _p_better(fit: Fit, q: Quantity, by: float) -> float:

@@ -14,6 +14,7 @@ from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
 from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction
 from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
+from metastrata.evidence.notebook import html_table
 from metastrata.evidence.studies import ALL
 
 if TYPE_CHECKING:
@@ -164,6 +165,13 @@ class Effects:
             notes=tuple(n for n in self.notes if n.endpoint in endpoints),
             covariances=among(self.covariances, {i: place for place, i in enumerate(kept)}),
         )
+
+    def _repr_html_(self) -> str:
+        """The effects as a notebook shows them."""
+        names = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation")
+        gone = f", {len(self.excluded)} rows left out" if self.excluded else ""
+        caption = f"{len(self)} effects ({self.measure}){gone}"
+        return html_table(names, [[getattr(item, name) for name in names] for item in self.items], caption)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per effect: study, stratum, endpoint, y, se, and how it was derived.

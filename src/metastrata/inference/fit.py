@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
+from metastrata.evidence.notebook import html_table
 from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import Sampled, assemble, complete
@@ -130,6 +132,17 @@ class Fit:
             "settings": json.dumps(self.settings),
         }
         return write_draws(self.draws, path, attributes)
+
+    def _repr_html_(self) -> str:
+        """The fit as a notebook shows it: its verdict first, then the means of the strata."""
+        wanted = [("mu_stratum", s) for s in self.design.strata] if "mu_stratum" in self.posterior else [("mu", "")]
+        rows = []
+        for quantity, label in wanted:
+            marginal = self.marginal(quantity, label)
+            lower, upper = (float(q) for q in marginal.quantile([0.025, 0.975]))
+            rows.append([quantity, label, float(marginal.mean), lower, upper])
+        headings = ("quantity", "stratum", "mean", "95 % CrI: lower", "upper")
+        return f"<p>{escape(repr(self).strip('<>'))}</p>{html_table(headings, rows)}"
 
     def __repr__(self) -> str:
         k, s = len(self.effects), len(self.design.strata)

@@ -51,6 +51,8 @@ def judgements(plan: Plan, studies: Studies | None = None, endpoint: str | None 
     InputError
         If a file cannot be read, or a judgement is none of its tool.
     """
+    if not plan.data:
+        return ()  # a plan made in Python for a fit has no table
     if studies is None and not (plan.risk_of_bias and all(item.data for item in plan.risk_of_bias)):
         choices = plan.table_format.choices(plan.effects.measure, tuple(plan.endpoints))
         studies, _ = load_studies(plan.table, choices)

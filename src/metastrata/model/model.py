@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Literal, get_args
 
 from metastrata.errors import ModelError, PriorError, nearest, unknown
@@ -158,6 +159,10 @@ class Model:
             else:
                 lines[name] = str(found)
         return lines
+
+    def _repr_html_(self) -> str:
+        """The model as a notebook shows it: its equations."""
+        return f"<pre>{escape(chr(10).join(self.equations()))}</pre>"
 
     def equations(self, strata: int = 2) -> list[str]:
         """The model as lines of mathematics in plain text, for this number of strata."""

@@ -92,6 +92,10 @@ class Plan(Frozen):
                     f"checklist: no item '{item}'{nearest(item, ITEMS)} (BARG 1E, ROBUST 2, PRISMA 13a, ...)"
                 )
         for name, endpoint in self.endpoints.items():
+            if not name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|\n'):
+                raise ValueError(
+                    f"endpoint '{name}': its name becomes that of files; put slashes and the like in label"
+                )
             for stratum in endpoint.certainty:
                 if stratum not in self.strata:
                     raise ValueError(f"endpoints.{name}.certainty: {unknown('stratum', stratum, self.strata)}")

@@ -6,6 +6,7 @@ text is a `Value`: it carries the place in results.json that it was taken from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -138,6 +139,11 @@ class Document:
     banner: Text
     sections: tuple[Section, ...]
     watermark: str = ""
+
+
+def slug(name: str) -> str:
+    """A name as an anchor or a file may have it: letters, digits, "_" and "-"."""
+    return re.sub(r"[^\w-]+", "_", name).strip("_")[:60] or "effect"
 
 
 def text(*pieces: Piece | Text | None) -> Text:

@@ -71,7 +71,7 @@ def seed_for(seed: int, *names: str) -> int:
 
 def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     """Fit one endpoint, summarise it, and set it beside the frequentist answers."""
-    plan, choices, own = job.plan, job.plan.endpoints[name], seed_for(job.seed, name)
+    choices, own = job.plan.endpoints[name], seed_for(job.seed, name)
     part = effects.endpoint(name)
     if len(part) == 0:
         job.say(f"{choices.label}: no study to analyse")
@@ -82,14 +82,21 @@ def fit_endpoint(job: Job, name: str, effects: Effects) -> EndpointResult:
     job.say(f"{choices.label}: {len(part)} studies in {_strata_text(part)}, {_doing(job)}")
     found = _fit(job, None, part, own)
     job.say(f"  {_verdict(found)}")
+    return appraised(job, name, found, own)
+
+
+def appraised(job: Job, name: str, found: Fit, seed: int) -> EndpointResult:
+    """A fit of an endpoint with everything a report says of it: summary, comparison, explanations, sweep."""
+    plan, choices = job.plan, job.plan.endpoints[name]
     published = choices.published.model_dump() if choices.published else None
     with job.timing("explanations"):
         reasons = explain(found, published)
     comparison = compare(found, published, plan.strata, methods=plan.classical.methods, reasons=reasons)
     with job.timing("sweeps"):
         sweep = sweep_omega(found) if found.design.omega is not None else None
+    table = summary(found, mid=choices.mid)
     return EndpointResult(
-        name, choices, part, found, summary(found, mid=choices.mid), comparison, own, sweep, plan.strata, tuple(reasons)
+        name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, tuple(reasons)
     )
 
 

@@ -38,7 +38,7 @@ HEAD = """\
 #show heading.where(level: 3): it => block(above: 1em, below: .5em, text(10pt, it.body))
 """
 TONES = {"faint": 'rgb("#5f6368")', "bad": 'rgb("#b3261e")'}
-MANY_COLUMNS = 8
+MANY_COLUMNS, SHORT = 8, 22
 
 
 def pdf(document: Document, folder: Path) -> bytes:
@@ -57,14 +57,21 @@ def pdf(document: Document, folder: Path) -> bytes:
     return found
 
 
+def svg_as_png(path: Path, dots_per_inch: int = 200) -> bytes:
+    """A figure in SVG as the bytes of a PNG file, drawn by typst."""
+    typst = needs("typst", "a figure in Word")
+    page = f"#set page(width: auto, height: auto, margin: 0pt)\n#image({_quoted(f'/{path.name}')})"
+    root = str(path.parent.resolve())
+    found: bytes = typst.compile(page.encode(), root=root, format="png", ppi=float(dots_per_inch))
+    return found
+
+
 def typst_source(document: Document) -> str:
     """A document in typst's language; every text is a string literal, so that none of it can be taken for code."""
     mark = document.watermark
-    background = (
-        f', foreground: rotate(-35deg, text(46pt, fill: rgb(179, 38, 30, 50), weight: "bold", {_quoted(mark)}))'
-        if mark
-        else ""
-    )
+    size = max(16, min(46, 1100 // max(1, len(mark))))
+    red = f'fill: rgb(179, 38, 30, 50), weight: "bold", {_quoted(mark)}'
+    background = f", foreground: rotate(-35deg, text({size}pt, {red}))" if mark else ""
     header = f', header: text(8pt, fill: rgb("#b3261e"), {_quoted(mark)})' if mark else ""
     title = plain_text(document.title)
     lines = [HEAD.format(title=_quoted(title), background=background, header=header)]
@@ -123,7 +130,7 @@ def _piece(piece: Piece) -> str:
 
 def _table(block: Table) -> str:
     size = "6pt" if len(block.columns) > MANY_COLUMNS else "7.5pt"
-    widths = ", ".join("auto" if column.numeric or len(column.heading) < 8 else "1fr" for column in block.columns)
+    widths = ", ".join(_widths(block))
     align = ", ".join("right" if column.numeric else "left" for column in block.columns)
     heads = ", ".join(f"[{_inline((column.heading,))}]" for column in block.columns)
     cells = "".join(f"  {', '.join(f'[{_inline(cell)}]' for cell in row)},\n" for row in block.rows)
@@ -132,6 +139,17 @@ def _table(block: Table) -> str:
         f"{caption}#text({size})[#table(columns: ({widths},), align: ({align},),\n  table.header({heads}),\n"
         f"  table.hline(y: 1, stroke: .6pt),\n{cells}  table.hline(stroke: .4pt))]"
     )
+
+
+def _widths(block: Table) -> list[str]:
+    """Short columns as wide as they need, long ones sharing the rest in proportion to the root of their length."""
+    longest = [
+        max((len(line) for row in block.rows for line in plain_text(row[i]).split("\n")), default=1)
+        for i in range(len(block.columns))
+    ]
+    if all(length <= SHORT for length in longest):
+        return ["auto"] * (len(longest) - 1) + ["1fr"]
+    return ["auto" if length <= SHORT else f"{length**0.5:.1f}fr" for length in longest]
 
 
 def _picture(block: Picture) -> str:

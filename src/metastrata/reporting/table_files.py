@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from metastrata.reporting.document import Document, Table, Text, Value, plain_text, tables
+from metastrata.reporting.document import Document, Table, Text, Value, plain_text, slug, tables
 from metastrata.reporting.record import lookup
 from metastrata.reporting.results import harmless
 
@@ -29,8 +29,9 @@ def table_files(document: Document, content: Mapping[str, Any]) -> dict[str, byt
     found: dict[str, bytes] = {}
     all_tables = [table for section in document.sections for table in tables(section.blocks)]
     for table in all_tables:
-        found[f"{table.name}.csv"] = _csv(table, content).encode()
-        found[f"{table.name}.tex"] = latex(table).encode()
+        stem = slug(table.name)
+        found[f"{stem}.csv"] = _csv(table, content).encode()
+        found[f"{stem}.tex"] = latex(table).encode()
     if all_tables:
         found["tables.xlsx"] = _workbook(all_tables, content)
     return found

@@ -24,6 +24,7 @@ from metastrata.reporting.document import (
     plain_text,
 )
 from metastrata.reporting.extras import needs
+from metastrata.reporting.pdf import svg_as_png
 
 RED, GREY = "B3261E", "5F6368"
 WIDTH_CM = 18.0
@@ -169,11 +170,10 @@ def _repeat_head(table: Any) -> None:
 def _picture(file: Any, block: Picture, folder: Path) -> None:
     from docx.shared import Cm
 
-    path = (folder / block.file).with_suffix(".png")  # Word shows no SVG everywhere; a PNG stands beside each
-    if not path.is_file():
-        _write(file.add_paragraph(), (f"[{block.alt}]",), GREY)
-        return
-    shape = file.add_picture(str(path))
+    path = folder / block.file  # not every Word shows SVG: a PNG beside it, or one made of it, goes in
+    raster = path.with_suffix(".png")
+    data = raster.read_bytes() if raster.is_file() else svg_as_png(path)
+    shape = file.add_picture(BytesIO(data))
     if shape.width > Cm(WIDTH_CM):
         shape.height = int(shape.height * Cm(WIDTH_CM) / shape.width)
         shape.width = Cm(WIDTH_CM)

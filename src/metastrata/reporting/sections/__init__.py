@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from metastrata.reporting.document import Block, Section, text
+from metastrata.reporting.document import Block, Paragraph, Section, slug, text
 from metastrata.reporting.sections.source import Source
 
 WHOLE = (
@@ -40,6 +40,7 @@ def _endpoints(report: Source) -> list[Section]:
         blocks: list[Block] = []
         for part in ENDPOINT:
             blocks += import_module(f"{__name__}.{part}").build(report, name)
+        blocks = blocks or [Paragraph(("No study can be analysed.",))]
         title = text(endpoint["label"].words(), report.flag(endpoint))
-        found.append(Section(f"endpoint-{name}", title, tuple(blocks), endpoint.raw["label"]))
+        found.append(Section(f"endpoint-{slug(name)}", title, tuple(blocks), endpoint.raw["label"]))
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from metastrata.plots.style import STRATA, interval, number
 from metastrata.plots.tables import probability
-from metastrata.reporting.document import Block, Explorer
+from metastrata.reporting.document import Block, Explorer, slug
 from metastrata.reporting.record import CREDIBLE, Node
 from metastrata.reporting.sections.source import Source
 
@@ -45,7 +45,7 @@ def _data(report: Source, name: str, endpoint: Node) -> dict[str, Any]:
         rows.append({"kind": "mean", "y": y, "stratum": stratum, "colour": colour, **cell})
         y += ROW + 8
     return {
-        "id": name, "label": endpoint.raw["label"], "rows": rows, "steps": steps, "strata": strata,
+        "id": slug(name), "label": endpoint.raw["label"], "rows": rows, "steps": steps, "strata": strata,
         "labels": [report.results.raw["strata"][s] for s in strata], "x": [low, high, LEFT, WIDTH - RIGHT],
         "ticks": [{"x": x(t), "text": number(t, 1 if high - low > 0.5 else 2)} for t in ticks],
         "zero": x(0.0) if low <= 0 <= high else None, "width": WIDTH, "left": LEFT, "right": WIDTH - RIGHT,
