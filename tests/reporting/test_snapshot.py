@@ -20,12 +20,11 @@ from metastrata.reporting.document import (
     Heading,
     Lines,
     Paragraph,
-    Picture,
     Table,
     plain_text,
 )
 
-PINNED = ("results", "findings", "data", "checklist", "references")
+PINNED = ("results", "findings", "references")  # the rest says what other rooms say, and is pinned there
 KEPT = Path(__file__).parent / "snapshot.txt"
 
 
@@ -40,8 +39,6 @@ def lines(blocks: tuple[Block, ...]) -> list[str]:
             case Table():
                 found.append(" | ".join(column.heading for column in block.columns))
                 found += [" | ".join(plain_text(cell).replace("\n", "; ") for cell in row) for row in block.rows]
-            case Picture():
-                found.append(f"[{block.alt}]")
             case Lines():
                 found += block.lines
             case Details():
