@@ -137,7 +137,14 @@ def test_an_enormous_interval_is_cut_with_an_arrow_and_its_number_stays() -> Non
 
 def test_names_beside_points_never_lie_on_each_other() -> None:
     effects = ms.Effects.from_estimates([0.0] * 20 + [2.0, 2.01, 2.02, 1.99], [0.2] * 24)
-    assert overlapping(plots.plot_galbraith(effects)) == []
+    figure = plots.plot_galbraith(effects)
+    assert overlapping(figure) == []
+    axes = next(a for a in figure.axes if a.axison)
+    dots = [line.get_xydata() for line in axes.lines if line.get_linestyle() == "None"]
+    marks = axes.transData.transform(np.concatenate(dots))
+    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in axes.texts]
+    assert boxes
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
 def test_a_funnel_of_nine_studies_is_refused_with_the_reason() -> None:

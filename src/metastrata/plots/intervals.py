@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metastrata.plots.fonts import text_width, wrap
 from metastrata.plots.forest_rows import Interval
@@ -12,6 +12,7 @@ from metastrata.plots.panels import plain_ticks
 from metastrata.plots.style import FAINT, GUIDE, INK, colour, digits_for, inches, interval, new_figure, page, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROW, PLOT, GAP = 0.24, 3.0, 0.16
@@ -56,37 +57,16 @@ def draw_intervals(
         height = foot + body + 0.3 + 0.2 * len(heading)
         figure = new_figure(width, height)
         canvas, left = page(figure), GAP + names + GAP
-        axes = inches(figure, left, foot, PLOT, body)
-        limits = _limits(rows)
-        axes.set(ylim=(0, body), yticks=[], xlim=limits)
-        axes.spines["left"].set_visible(False)
-        axes.patch.set_alpha(0)
-        lines: list[tuple[float, str, Any]] = [(0.0, INK, "-")]
-        lines += [] if reference is None else [(reference, FAINT, (0, (4, 3)))]
+        axes = _axis(figure, (left, foot, PLOT, body), rows)
         for i, (row, text) in enumerate(zip(rows, numbers, strict=True)):
             y = body - (i + 0.5) * ROW
             tint, base = INK if row.index is None else colour(row.index), foot + y - 0.045
-            canvas.text(
-                GAP if row.values is None else GAP + 0.1, base, row.label,
-                weight="bold" if row.values is None or row.diamond else "normal",
-            )  # fmt: skip
+            heavy = "bold" if row.values is None or row.diamond else "normal"
+            canvas.text(GAP if row.values is None else GAP + 0.1, base, row.label, weight=heavy)
             if row.values is None:
                 axes.axhline(y + ROW / 2, color=GUIDE, linewidth=0.6)
                 continue
-            for place, shade, dashes in lines:  # not across headings, whose text may run over the axis
-                axes.plot(
-                    [place] * 2, [y - ROW / 2, y + ROW / 2], color=shade, linewidth=0.8, linestyle=dashes, zorder=1
-                )
-            ends = [min(max(v, limits[0]), limits[1]) for v in row.values[1:]]
-            axes.plot(ends, [y, y], color=tint, linewidth=1.8)
-            axes.plot(row.values[0], y, "D" if row.diamond else "o", color=tint, markersize=5)
-            for cut, place, arrow in zip(
-                (row.values[1] < limits[0], row.values[2] > limits[1]), limits, "<>", strict=True
-            ):
-                if cut:
-                    axes.plot(place, y, arrow, color=tint, markersize=4.5, clip_on=False, zorder=4)
-            if row.point is not None:
-                axes.plot(row.point, y, "x", color=INK, markersize=6, markeredgewidth=1.4)
+            _draw(axes, row, y, tint, reference)
             canvas.text(left + PLOT + GAP + said, base, text, ha="right")
             canvas.text(left + PLOT + 2 * GAP + said, base, row.note, fontsize=8, color=FAINT)
         plain_ticks(axes)
@@ -96,6 +76,32 @@ def draw_intervals(
         for i, line in enumerate(notes):
             canvas.text(GAP, foot - 0.6 - 0.145 * i + 0.02, line, fontsize=7.5, color=FAINT)
     return figure
+
+
+def _axis(figure: Figure, place: tuple[float, float, float, float], rows: Sequence[IntervalRow]) -> Axes:
+    """The axis of the intervals, in inches upwards."""
+    axes = inches(figure, *place)
+    axes.set(ylim=(0, place[3]), yticks=[], xlim=_limits(rows))
+    axes.spines["left"].set_visible(False)
+    axes.patch.set_alpha(0)
+    return axes
+
+
+def _draw(axes: Axes, row: IntervalRow, y: float, tint: str, reference: float | None) -> None:
+    """One interval, and behind it the lines of no effect and of the reference, which stop at headings."""
+    centre, low, high = row.values or (0.0, 0.0, 0.0)
+    left, right = axes.get_xlim()
+    ends = [y - ROW / 2, y + ROW / 2]
+    axes.plot([0, 0], ends, color=INK, linewidth=0.8, zorder=1)
+    if reference is not None:
+        axes.plot([reference] * 2, ends, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([max(low, left), min(high, right)], [y, y], color=tint, linewidth=1.8)
+    axes.plot(centre, y, "D" if row.diamond else "o", color=tint, markersize=5)
+    for cut, place, arrow in ((low < left, left, "<"), (high > right, right, ">")):
+        if cut:
+            axes.plot(place, y, arrow, color=tint, markersize=4.5, clip_on=False, zorder=4)
+    if row.point is not None:
+        axes.plot(row.point, y, "x", color=INK, markersize=6, markeredgewidth=1.4)
 
 
 def _limits(rows: Sequence[IntervalRow]) -> tuple[float, float]:

@@ -84,11 +84,19 @@ def legend(axes: Axes, count: int = 2, **choices: Any) -> None:
 
 
 def label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside points, the first ones first; a name that would lie on another, or outside, is left out."""
+    """Write names beside points, the first ones first; one that would lie on a mark or a name, or outside, is left out.
+
+    Call it when the limits of the axes are set and the legend is there.
+    """
+    from matplotlib.transforms import Bbox
+
     canvas: Any = axes.figure.canvas
     renderer, key = canvas.get_renderer(), axes.get_legend()
     frame = axes.get_window_extent(renderer)
     taken = [key.get_window_extent(renderer)] if key is not None else []
+    for line in axes.lines:  # the marks themselves, and not the lines drawn through them
+        if line.get_linestyle() == "None":
+            taken += [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(line.get_xydata())]
     for x, y, text in points:
         for right, up in ((True, True), (False, True), (True, False), (False, False)):
             label = axes.annotate(

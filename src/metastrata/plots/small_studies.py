@@ -211,8 +211,10 @@ def plot_drapery(
         for p in (0.1, 0.05, 0.01):
             axes.axhline(p, color=GUIDE, linewidth=0.6, zorder=0)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set(ylim=(0, 1.02), xlim=(table["x"].min(), table["x"].max()), xlabel=unit, ylabel="Two-sided p-value")
-        legend(axes, len(effects.strata))
+        room = 0.02 + (0.08 * len(effects.strata) if len(effects.strata) > 1 else 0.0)  # the legend hides no curve
+        axes.set(ylim=(0, 1 + room), xlim=(table["x"].min(), table["x"].max()), yticks=[0, 0.25, 0.5, 0.75, 1])
+        axes.set(xlabel=unit, ylabel="Two-sided p-value")
+        legend(axes, len(effects.strata), loc="upper left")
     at_zero = [2 * _tail(item.y / item.se) < 0.05 for item in effects.items]
     return describe(
         figure, heading, f"P-value functions of {len(effects)} studies; {sum(at_zero)} have p < 0.05 at zero."
