@@ -69,6 +69,14 @@ def test_a_published_prior_of_something_else_is_a_warning(tmp_path: Path) -> Non
     assert "prior" not in codes(plan(tmp_path, tau="rhodes2015()"))
 
 
+def test_a_doubtful_or_uncalibrated_published_prior_is_a_note(tmp_path: Path) -> None:
+    text = "rhodes2015(outcome='mental health', comparison='non-pharmacological')"
+    assert "probably a misprint in the paper" in codes(plan(tmp_path, tau=text))["prior"]
+    (note,) = [f for f in assess(plan(tmp_path, omega="opinion_omega(outcome='moderate')"))[1] if f.code == "prior"]
+    assert note.severity == "note"
+    assert "is not calibrated: no collection of meta-analyses by design has been used: opinion" in note.message
+
+
 def test_a_published_prior_is_printed_as_typed_and_as_what_it_is(tmp_path: Path) -> None:
     text = "rhodes2015(outcome='biomarker', comparison='pharmacological vs placebo')"
     found = plan(tmp_path, tau=text)

@@ -58,5 +58,5 @@ class ElicitedEntry(Frozen):
         """The record in words, with how well the prior says what was said."""
         prior = self.prior_of(priors)
         said = f"{self.parameter}: {self.who}, {self.when}, was asked: {self.question}"
-        said += f" The answer: {self.answer}" if self.answer else ""
+        said += f" The answer: {self.answer.rstrip('.')}." if self.answer else ""
         return f"{said} The prior: {self.against(prior)!r}" if self.quantiles else f"{said} The prior: {prior}."

@@ -33,9 +33,23 @@ def review(plan: Plan, effects: Effects, alternative: Alternative | None = None)
         return []  # a prior of a sensitivity analysis may be vague on purpose
     faults = [Fault(text, severity="note", code="F64") for text in (nearly_fixed(*item) for item in priors.items())
               if text]  # fmt: skip
+    faults += [Fault(text, severity="note", code="prior") for text in _uncertain(priors)]
     faults += [Fault(text, severity="warn", code="F63") for text in predicted(plan, alternative).warnings]
     measure = plan.effects.measure
     return faults + [Fault(text, severity="warn", code="prior") for text in _elsewhere(priors, measure)]
+
+
+def _uncertain(priors: dict[str, Prior]) -> list[str]:
+    """Published priors whose number is doubtful, or that no collection of meta-analyses stands behind."""
+    found = []
+    for name, p in priors.items():
+        called = p.typed.split("(")[0]
+        for one in registry() if p.typed else ():
+            if one.name == called and one.text == p.resolved:
+                found += [f"{name} ~ {p.typed}: {one.doubt}"] if one.doubt else []
+                found += [] if one.calibrated else [f"{name} ~ {p.typed} is not calibrated: {one.note}"]
+                break
+    return found
 
 
 def _elsewhere(priors: dict[str, Prior], measure: str) -> list[str]:
