@@ -310,3 +310,11 @@ def test_covariance_across_strata_is_refused() -> None:
     matrix[3, 4] = matrix[4, 3] = 0.01
     with pytest.raises(ms.MetastrataError, match="different strata"):
         arrange(ms.Model(mean="common", priors=COMMON), effects(matrix))
+
+
+def test_covariance_across_nested_studies_is_refused() -> None:
+    matrix = np.diag(SE**2)
+    matrix[1, 2] = matrix[2, 1] = 0.01
+    model = ms.Model(mean="common", nested="site", priors={**COMMON, "tau_within": "half_normal(1)"})
+    with pytest.raises(ms.MetastrataError, match="different studies"):
+        arrange(model, effects(matrix))

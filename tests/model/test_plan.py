@@ -328,3 +328,25 @@ def test_frequentist_answers_by_name(plan):
 )
 def test_wrong_frequentist_answers(refusal, section, words):
     assert re.search(words, refusal(f"{PLAN}[classical]\n{section}\n"))
+
+
+def test_a_biased_mean_and_what_an_alternative_makes_of_it(plan):
+    text = PLAN.replace("[model.priors]", '[model]\nmean = "biased"\nreference = "rct"\n[model.priors]').replace(
+        'omega = "half_normal(0.25)"', 'bias = "normal(0, 0.5)"'
+    )
+    others = (
+        '[[alternatives]]\nname = "one mean"\nmean = "common"\n'
+        '[[alternatives]]\nname = "partial"\nmean = "exchangeable"\npriors = {omega = "half_normal(1)"}\n'
+    )
+    found = plan(text + others)
+    assert found.statistical_model().parameters == ("mu", "tau", "bias")
+    common, partial = (found.statistical_model(a) for a in found.alternatives)
+    assert (common.parameters, common.reference) == (("mu", "tau"), None)
+    assert partial.parameters == ("mu", "tau", "omega")
+
+
+def test_a_reference_that_is_no_stratum_is_refused(refusal):
+    text = PLAN.replace("[model.priors]", '[model]\nmean = "biased"\nreference = "rtc"\n[model.priors]').replace(
+        'omega = "half_normal(0.25)"', 'bias = "normal(0, 0.5)"'
+    )
+    assert "did you mean 'rct'" in refusal(text)

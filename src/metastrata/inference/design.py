@@ -160,7 +160,7 @@ def arrange(model: Model, effects: Effects) -> Design:
         cluster=cluster,
         clusters=names,
         tau_within=model.prior("tau_within") if model.nested else None,
-        covariance=_covariance(effects, stratum, np.sqrt(factor)),
+        covariance=_covariance(effects, stratum, cluster, np.sqrt(factor)),
         form=_form(model, effects),
     )
 
@@ -227,8 +227,10 @@ def _known_strata(model: Model, strata: tuple[str, ...]) -> None:
                              f"{nearest(name, strata)}")  # fmt: skip
 
 
-def _covariance(effects: Effects, stratum: Indices, scale: Floats) -> tuple[tuple[Indices, Floats], ...]:
-    """Blocks of sampling covariance, each within one stratum."""
+def _covariance(
+    effects: Effects, stratum: Indices, cluster: Indices | None, scale: Floats
+) -> tuple[tuple[Indices, Floats], ...]:
+    """Blocks of sampling covariance, each within one stratum, and within one study if effects are nested."""
     blocks = []
     for places, matrix in effects.blocks:
         indices = np.asarray(places, dtype=np.intp)
@@ -238,6 +240,12 @@ def _covariance(effects: Effects, stratum: Indices, scale: Floats) -> tuple[tupl
                 f"the effects {names} have correlated errors but belong to different strata: put them into one "
                 "stratum, "
                 "or use one of them"
+            )
+        if cluster is not None and len(set(cluster[indices])) > 1:
+            names = ", ".join(effects.studies[i] for i in indices)
+            raise ModelError(
+                f"the effects {names} have correlated errors but belong to different studies of the nesting: give them "
+                "one study, or use one of them"
             )
         blocks.append((indices, matrix * np.outer(scale[indices], scale[indices])))
     return tuple(blocks)
