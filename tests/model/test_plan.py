@@ -350,3 +350,42 @@ def test_a_reference_that_is_no_stratum_is_refused(refusal):
         'omega = "half_normal(0.25)"', 'bias = "normal(0, 0.5)"'
     )
     assert "did you mean 'rct'" in refusal(text)
+
+
+FORM = """likelihood = "exact"
+study_effects = "student_t( 4 )"
+weights = { cohort = 0.5 }
+correlation = "shared"
+[model.priors]
+r = "uniform(0.2, 0.8)"
+baseline = "uniform(0, 1)"
+"""
+
+
+def test_likelihood_study_effects_and_weights(plan):
+    text = changed("[model.priors]\n", "[model]\n" + FORM)
+    text += '[[alternatives]]\nname = "plain"\nlikelihood = "normal"\nstudy_effects = "normal"\nweights = {}\n'
+    found = plan(text)
+    model = found.statistical_model()
+    assert (model.likelihood, str(model.study_effects), model.weights) == ("exact", "student_t(4)", {"cohort": 0.5})
+    assert (model.correlation, str(model.prior("baseline"))) == ("shared", "uniform(0, 1)")
+    other = found.statistical_model(found.alternatives[0])
+    assert (other.likelihood, str(other.study_effects), other.weights) == ("normal", "normal", {})
+    assert "baseline" not in other.priors
+    assert str(other.prior("r")) == "uniform(0.2, 0.8)"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('likelihood = "exakt"', "did you mean 'exact'"),
+        ('study_effects = "student(4)"', "did you mean 'student_t'"),
+        ('study_effects = "student_t(0.5)"', "degrees of freedom of 1 or more"),
+        ('study_effects = "contaminated(2, 5)"', "a share between 0 and 1"),
+        ("weights = { cohort = 1.5 }", "between 0 (left out)"),
+        ("weights = { cohorts = 0.5 }", "did you mean 'cohort'"),
+        ('correlation = "common"', "choose from own, shared"),
+    ],
+)
+def test_wrong_forms_are_refused_in_words(refusal, line, words):
+    assert words in refusal(changed("[model.priors]\n", f"[model]\n{line}\n[model.priors]\n"))

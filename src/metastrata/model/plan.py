@@ -30,7 +30,8 @@ from metastrata.model.plan_sections import ModelChoices as ModelChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
 
-CHANGEABLE = ("mean", "heterogeneity", "reference", "inflation", "moderators")
+CHANGEABLE = ("mean", "heterogeneity", "reference", "inflation", "moderators",
+              "likelihood", "study_effects", "weights", "correlation")  # fmt: skip
 
 
 class Plan(Frozen):
@@ -128,6 +129,8 @@ class Plan(Frozen):
         has = parameters_of(**{name: choices[name] for name in ("mean", "heterogeneity", "moderators", "nested")})
         if alternative:  # what its model no longer has needs no prior; what it adds must have one
             gone = set(parameters_of(base.mean, base.heterogeneity, base.moderators, base.nested)) - set(has)
+            if choices["likelihood"] == "normal":
+                gone.add("baseline")
             priors = {name: p for name, p in priors.items() if name not in gone} | alternative.priors
         model = Model(priors=priors, **choices)
         self._check_strata_of(model)
@@ -137,9 +140,10 @@ class Plan(Frozen):
         """Refuse strata that the plan does not have, and priors that lack one it has."""
         if model.reference is not None and model.reference not in self.strata:
             raise ValueError(f"reference: {unknown('stratum', model.reference, self.strata)}")
-        for stratum in model.inflation:
-            if stratum not in self.strata:
-                raise ValueError(f"inflation: {unknown('stratum', stratum, self.strata)}")
+        for key in ("inflation", "weights"):
+            for stratum in getattr(model, key):
+                if stratum not in self.strata:
+                    raise ValueError(f"{key}: {unknown('stratum', stratum, self.strata)}")
         for name in ("tau", "bias"):
             spec = model.priors.get(name)
             if not isinstance(spec, Mapping):

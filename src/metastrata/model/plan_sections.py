@@ -20,6 +20,7 @@ from metastrata.evidence.recipes import (
 )
 from metastrata.evidence.tables import TableChoices
 from metastrata.model.answers import DEFAULT, answer_named
+from metastrata.model.forms import Correlation, LikelihoodForm, study_effects
 from metastrata.model.model import Heterogeneity, Mean
 from metastrata.model.priors import prior
 
@@ -74,11 +75,16 @@ def _prior_text(value: Any) -> Any:
     return str(prior(value))
 
 
+def _study_effects_text(value: Any) -> Any:
+    return str(study_effects(value))
+
+
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
 Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidator(_timepoint)]
 AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, BeforeValidator(_timepoint)]
+StudyEffectsText = Annotated[str, BeforeValidator(_study_effects_text)]
 PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
 
 
@@ -213,6 +219,10 @@ class ModelChoices(Frozen):
     inflation: dict[str, float] = Field(default_factory=dict)
     moderators: str = ""
     nested: str = ""
+    likelihood: LikelihoodForm = "normal"
+    study_effects: StudyEffectsText = "normal"
+    weights: dict[str, Number] = Field(default_factory=dict)
+    correlation: Correlation = "own"
     priors: dict[str, PriorText]
 
 
@@ -236,6 +246,10 @@ class Alternative(Frozen):
     reference: str | None = None
     inflation: dict[str, float] | None = None
     moderators: str | None = None
+    likelihood: LikelihoodForm | None = None
+    study_effects: StudyEffectsText | None = None
+    weights: dict[str, Number] | None = None
+    correlation: Correlation | None = None
     priors: dict[str, PriorText] = Field(default_factory=dict)
 
     @property

@@ -79,9 +79,11 @@ def arrange_form(model: Model, effects: Effects) -> Form | None:
             "likelihood = 'exact' needs rows with the statistics themselves (means and SDs of arms, or before and "
             "after; counts of events): these effects are only estimates with standard errors. Use likelihood = 'normal'"
         )
+    wanted = effects.source.strata if effects.source is not None else None
+    known = tuple(dict.fromkeys([*effects.strata, *(wanted or ())]))  # a plan's stratum may lack this endpoint
     for stratum in model.weights:
-        if stratum not in effects.strata:
-            raise ModelError(f"a weight is given for a {unknown('stratum', stratum, effects.strata)}")
+        if stratum not in known:
+            raise ModelError(f"a weight is given for an {unknown('stratum', stratum, known)}")
     powers = tuple(model.weights.get(stratum, 1.0) for stratum in effects.strata)
     shared = model.correlation == "shared"
     form = Form(likelihoods, study_effects(model.study_effects), powers, _prior(model, "r"), shared)
