@@ -13,7 +13,7 @@ from scipy import interpolate, special, stats
 
 import metastrata as ms
 from metastrata.inference.design import arrange
-from metastrata.inference.exact import ExactPosterior, solve
+from metastrata.inference.exact import ExactPosterior, IntegrationError, solve
 
 Floats = NDArray[np.float64]
 Density = Callable[[Floats], Floats]
@@ -250,6 +250,21 @@ def test_the_ends_of_a_power() -> None:
     tight = two_designs(weights={"self_controlled": 0.5})
     assert ordinary["mu"].sd < tight["mu"].sd < none["mu"].sd
     assert none["mu_stratum[rct]"].sd < 1.15 * alone["mu"].sd
+
+
+def test_study_effects_under_a_power() -> None:
+    """A study's effect given mean and tau is as ever; only their weights change. By a table of mean, tau and effect."""
+    power = Brute(normals(), HALF, lambda z: stats.t.pdf(z, 4), power=0.3)
+    power.compare(solved(TRIALS, study_effects="student_t(4)", weights={"rct": 0.3}), list("abcd"), "rct")
+
+
+def test_a_posterior_without_an_sd_is_refused() -> None:
+    """Two studies a design, a flat prior of each mean, Student-t effects and half weights: the tails are too heavy."""
+    effects = ms.Effects.from_estimates([0.1, 0.9, 0.3, -0.2], [0.3, 0.2, 0.3, 0.2], stratum=["a", "a", "b", "b"])
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "omega": "half_normal(0.5)"}
+    model = ms.Model(priors=priors, study_effects="student_t(1)", weights={"b": 0.3})
+    with pytest.raises(IntegrationError, match="does not settle"):
+        solve(arrange(model, effects), omega=math.inf)
 
 
 COUNTS = {

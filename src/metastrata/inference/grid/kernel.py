@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps, place
-from metastrata.inference.components import Solution, mean_bounds
+from metastrata.inference.components import IntegrationError, Solution, mean_bounds
 from metastrata.inference.grid.contrasts import apart, joined, pooling
 from metastrata.inference.grid.draws import draw_apart, draw_tree
 from metastrata.inference.grid.look import Look, look
 from metastrata.inference.grid.problem import Problem
 from metastrata.inference.grid.tree import Apart, Tree
+from metastrata.inference.survey import STEPS
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +79,11 @@ def _apart(found: Look, level: int) -> Apart:
 
 def _grid(found: Look, s: int | None, level: int, sharp: bool) -> Bumps:
     """The final grid of one stratum, or of all; `sharp` if the ends of a uniform prior are not blurred by omega."""
+    if level >= len(STEPS):
+        raise IntegrationError(
+            "deterministic integration does not settle on the finest grid there is: with few studies, heavy-tailed "
+            "study effects or low weights the posterior of a mean may have no SD. Use priors with lighter tails"
+        )
     layout, low, high = found.layout(s, level)
     prior = found.problem.prior
     bounds = None if prior is None else mean_bounds(prior)

@@ -24,6 +24,7 @@ STEP = 0.1
 SEEN = 9.0
 MANY = 30_000
 MOST = 600.0
+UNSEEN = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +98,9 @@ class StratumPosterior:
 
         Nodes are those of the SD of a study effect. Also the shift that is taken off at each x, shape (x,).
         """
-        own = self.branch.tables[a][i]
-        with np.errstate(divide="ignore"):
-            log = np.log(np.maximum(self.joint[a], 0)) - own
+        own, seen = self.branch.tables[a][i], self.mass[a] > UNSEEN
+        with np.errstate(divide="ignore"):  # where nothing is, a likelihood to be divided by may be rounding
+            log = np.where(seen, np.log(np.maximum(self.joint[a], 0)) - own, -np.inf)
         shift = np.maximum(log.max(0), -1e300)
         with np.errstate(under="ignore"):
             left = np.exp(log - shift)
