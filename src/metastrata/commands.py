@@ -53,6 +53,7 @@ def _stop(error: MetastrataError) -> NoReturn:
 @app.command()
 def check(plan: PlanPath) -> None:
     """Read a plan and its study table and say what is wrong, without fitting anything."""
+    from metastrata.model.alternatives import expanded
     from metastrata.model.intake import assess
     from metastrata.model.plan import read_plan
     from metastrata.model.prior_review import before_the_data, lines
@@ -60,7 +61,8 @@ def check(plan: PlanPath) -> None:
     try:
         read = read_plan(plan)
         effects, faults = assess(read)
-        for alternative in read.alternatives:
+        every = expanded(read, effects)
+        for alternative in every:
             # A doubt about an alternative's rows is its own affair; what forbids it is said here.
             faults += [f for f in assess(read, alternative)[1] if f.stops and f not in faults]
     except MetastrataError as error:
@@ -84,7 +86,7 @@ def check(plan: PlanPath) -> None:
         for gone in part.excluded:
             typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
     _worth_knowing(doubts)
-    typer.echo(f"\n{read.table.name}: no fault. {len(read.alternatives)} alternatives. Ready: metastrata run {plan}")
+    typer.echo(f"\n{read.table.name}: no fault. {len(every)} alternatives. Ready: metastrata run {plan}")
 
 
 def _worth_knowing(doubts: Sequence[Fault]) -> None:

@@ -183,7 +183,7 @@ ALTERNATIVE = PLAN + '[[alternatives]]\nname = "x"\n'
         (changed('rct = "Trials"\ncohort = "Cohorts"\n', ""), "the plan has no stratum: add [strata]"),
         (PLAN[: PLAN.index("[endpoints")] + "[endpoints]\n", "the plan has no endpoint: add [endpoints.name]"),
         (changed('omega = "half_normal(0.25)"\n', ""), "the prior of omega is not stated"),
-        (PLAN + '[[alternatives]]\nwhy = "x"\n', ".name' is missing"),
+        (PLAN + '[[alternatives]]\nwhy = "x"\n', "an alternative needs a name"),
         # choices
         (changed('"lower"', '"lowr"'), "endpoints.pain.better = 'lowr': choose from lower, higher; did you mean 'low"),
         (PLAN + '[model]\nmean = "exchangable"\n', "model.mean = 'exchangable': choose from common, exchangeable, ind"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,6 +114,13 @@ class Effects:
     def direction(self) -> Better | None:
         """The better direction of the only endpoint, if known."""
         return self.better.get(self.endpoints[0]) if len(self.endpoints) == 1 else None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of study, stratum, endpoint, y, se and covariances, in any order: the same data or not."""
+        lines = sorted(f"{item.study}\t{item.stratum}\t{item.endpoint}\t{item.y!r}\t{item.se!r}" for item in self.items)
+        tied = sorted((*sorted((self.items[i].study, self.items[j].study)), value) for i, j, value in self.covariances)
+        return hashlib.sha256("\n".join([*lines, *map(repr, tied)]).encode()).hexdigest()
 
     def endpoint(self, name: str) -> Effects:
         """The effects on one endpoint, and the rows left out of it.

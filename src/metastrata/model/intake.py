@@ -64,6 +64,8 @@ def _doubts(plan: Plan, effects: Effects, alternative: Alternative | None) -> li
     gone = set(alternative.leave_out) if alternative is not None else set()
     kept = effects.without(name for name in gone if name in effects.studies)
     left_out = {name for other in plan.alternatives for name in other.leave_out}
+    if any(other.set == "leave_one_out" for other in plan.alternatives):
+        left_out |= set(effects.studies)
     return screen(kept, plan.options(alternative), strata=tuple(plan.strata), left_out=left_out)
 
 

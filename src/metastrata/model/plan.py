@@ -13,6 +13,8 @@ from metastrata.errors import MetastrataError, PlanError, nearest, unknown
 from metastrata.evidence.effects import Better
 from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening import Acknowledgement
+from metastrata.model.conclusions import conclusion
+from metastrata.model.crossing import crossed
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec, parameters_of
 from metastrata.model.plan_elicited import ElicitedEntry as ElicitedEntry
@@ -23,9 +25,9 @@ from metastrata.model.plan_figures import RiskOfBiasFile as RiskOfBiasFile
 from metastrata.model.plan_sections import Acknowledge as Acknowledge
 from metastrata.model.plan_sections import Alternative as Alternative
 from metastrata.model.plan_sections import ClassicalChoices as ClassicalChoices
+from metastrata.model.plan_sections import ConclusionText, Frozen, TableSection
 from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
-from metastrata.model.plan_sections import Frozen, TableSection
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
@@ -53,6 +55,7 @@ class Plan(Frozen):
     strata: dict[str, str]
     model: ModelChoices
     endpoints: dict[str, Endpoint]
+    conclusions: list[ConclusionText] = Field(default_factory=list)
     alternatives: list[Alternative] = Field(default_factory=list)
     acknowledge: list[Acknowledge] = Field(default_factory=list)
     elicited: list[ElicitedEntry] = Field(default_factory=list)
@@ -73,11 +76,17 @@ class Plan(Frozen):
         for entry in self.elicited:
             entry.prior_of(priors)
         self._check_reporting()
-        names = [a.name for a in self.alternatives]
+        self._check_conclusions()
+        names = [a.name for a in self.alternatives if a.set is None]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two alternatives are called '{name}'")
         for alternative in self.alternatives:
+            for endpoint in alternative.endpoints:
+                if endpoint not in self.endpoints:
+                    raise ValueError(
+                        f"alternative '{alternative.name}': {unknown('endpoint', endpoint, self.endpoints)}"
+                    )
             try:
                 self.statistical_model(alternative)
                 self.options(alternative)
@@ -106,6 +115,16 @@ class Plan(Frozen):
                     f"endpoints.{name}: points of a scale and responders come from standardised effects; "
                     f"the measure is {self.effects.measure}"
                 )
+
+    def _check_conclusions(self) -> None:
+        for text in (*self.conclusions, *(c for e in self.endpoints.values() for c in e.conclusions)):
+            stated = conclusion(text)
+            if stated.name.startswith(("mu_stratum[", "tau[", "theta_new[")) and stated.label not in self.strata:
+                raise ValueError(f"conclusion '{text}': {unknown('stratum', stated.label, self.strata)}")
+
+    def conclusions_of(self, endpoint: str) -> list[str]:
+        """The conclusions stated for an endpoint: those of the plan, and its own."""
+        return list(dict.fromkeys([*self.conclusions, *self.endpoints[endpoint].conclusions]))
 
     @property
     def name(self) -> str:
@@ -218,6 +237,8 @@ def read_plan(path: str | Path) -> Plan:
         if key in content:
             raise PlanError(f"{path.name}: unknown key '{key}'")
     try:
+        if "alternatives" in content:
+            content["alternatives"] = crossed(content["alternatives"])
         return Plan.model_validate({**content, "path": path, "sha256": hashlib.sha256(raw).hexdigest()})
     except ValidationError as error:
         faults = tuple(dict.fromkeys(explain(item, content, Plan) for item in error.errors()))

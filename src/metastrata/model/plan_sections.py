@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -20,6 +20,7 @@ from metastrata.evidence.recipes import (
 )
 from metastrata.evidence.tables import TableChoices
 from metastrata.model.answers import DEFAULT, answer_named
+from metastrata.model.conclusions import conclusion
 from metastrata.model.forms import Correlation, LikelihoodForm, study_effects
 from metastrata.model.model import Heterogeneity, Mean
 from metastrata.model.priors import prior
@@ -86,6 +87,9 @@ Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidato
 AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, BeforeValidator(_timepoint)]
 StudyEffectsText = Annotated[str, BeforeValidator(_study_effects_text)]
 PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
+ConclusionText = Annotated[str, AfterValidator(lambda text: str(conclusion(text)))]
+SetName = Literal["sceptical", "enthusiastic", "vague", "leave_one_out", "r", "models"]
+SETS: tuple[str, ...] = get_args(SetName)
 
 
 class Published(Frozen):
@@ -135,6 +139,7 @@ class Endpoint(Frozen):
     convert: dict[str, Positive] = Field(default_factory=dict)
     mid: Positive | None = None
     mid_source: str = ""
+    conclusions: list[ConclusionText] = Field(default_factory=list)
     published: Published | None = None
     scale: FamiliarScale | None = None
     responders: Responders | None = None
@@ -227,9 +232,17 @@ class ModelChoices(Frozen):
 
 
 class Alternative(Frozen):
-    """A sensitivity analysis: what differs from the main one."""
+    """A sensitivity analysis: what differs from the main one; or a named set of them.
 
-    name: str
+    Attributes
+    ----------
+    set : str, optional
+        Stands alone, and is made into single alternatives when the studies are known; see `model.alternatives`.
+    endpoints : list of str
+        The endpoints it is about; all if empty.
+    """
+
+    name: str = ""
     why: str = ""
     leave_out: list[str] = Field(default_factory=list)
     r: R = None
@@ -251,6 +264,17 @@ class Alternative(Frozen):
     weights: dict[str, Number] | None = None
     correlation: Correlation | None = None
     priors: dict[str, PriorText] = Field(default_factory=dict)
+    endpoints: list[str] = Field(default_factory=list)
+    set: SetName | None = None
+
+    @model_validator(mode="after")
+    def _named_or_set(self) -> Alternative:
+        if self.set is None and not self.name:
+            raise ValueError("an alternative needs a name")
+        if self.set is not None and self.model_fields_set != {"set"}:
+            others = ", ".join(sorted(self.model_fields_set - {"set"}))
+            raise ValueError(f"set = '{self.set}' stands alone (here with {others}): it names its analyses itself")
+        return self
 
     @property
     def of_effects(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from metastrata.plots.forest_rows import axis_limits
 from metastrata.plots.saving import DPI, alt_text, save, save_pages
 from metastrata.plots.tables import ForestTable, forest_table, single_study_table
 from metastrata.reporting.companions import Draw, drawn, of_effects, of_fit, of_run
+from metastrata.reporting.figures_sensitivity import of_assumptions
 from metastrata.reporting.results import EndpointResult, RunResult
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
         _draw_forest(gallery, name, table, formats)
     for part in result.endpoints:
         found = [] if part.fit is None else [*of_fit(plan, part, part.fit)]
-        gallery.add_all([*found, *of_effects(plan, part)], part.name)
+        gallery.add_all([*found, *of_assumptions(result, part), *of_effects(plan, part)], part.name)
     gallery.add_all(of_run(result))
     return Figures(tuple(gallery.items), tuple(gallery.refused))
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metastrata.appraisal.alternatives import COLUMNS
 from metastrata.appraisal.findings import findings
+from metastrata.appraisal.posteriors import NOT_COMPUTED
 from metastrata.appraisal.reasons import Explanation, Publication, Reason, Variation
 from metastrata.errors import Fault
 from metastrata.evidence.effects import Effect, Effects
@@ -17,15 +19,13 @@ from metastrata.model.answers import answer_named, meaning
 from metastrata.model.plan import Endpoint, Plan
 from metastrata.model.prior_review import prior_record
 from metastrata.plots.tables import verdict
+from metastrata.reporting.robustness import Robustness
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-SENSITIVITY = [
-    *("endpoint", "alternative", "quantity", "stratum", "mean", "median", "sd", "eti95_lower", "eti95_upper"),
-    *("p_benefit", "status"),
-]
+SENSITIVITY = COLUMNS
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class EndpointResult:
         Names of the strata as a reader should see them.
     explanations : tuple
         As `ms.explain` gives them.
+    robustness : Robustness or None
+        What moves the result and what would turn it, where there is a fit.
     """
 
     name: str
@@ -61,6 +63,7 @@ class EndpointResult:
     omega_sweep: pd.DataFrame | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     explanations: tuple[Reason, ...] = ()
+    robustness: Robustness | None = None
 
     @property
     def status(self) -> str:
@@ -89,7 +92,16 @@ class RunResult:
     def status(self) -> str:
         """The verdict: "unreliable" if any fit, main or alternative, did not pass the gate."""
         states = [e.status for e in self.endpoints] + list(self.sensitivity["status"])
-        return "unreliable" if any(s in ("unreliable", "incomplete") for s in states) else "reliable"
+        bad = [s for s in states if s in ("unreliable", "incomplete") or s.startswith(NOT_COMPUTED)]
+        return "unreliable" if bad else "reliable"
+
+    def together(self, name: str) -> pd.DataFrame:
+        """A table of `Robustness` for all endpoints."""
+        import pandas as pd
+
+        parts = [e.robustness.tables()[name] for e in self.endpoints if e.robustness is not None]
+        parts = [part for part in parts if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def summary(self) -> pd.DataFrame:
         """The summaries of all endpoints in one table."""
@@ -202,6 +214,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "responders": choices.responders.model_dump() if choices.responders else None,
         "certainty": {s: c.model_dump() for s, c in choices.certainty.items()},
         "findings": [] if fit is None else _findings(fit, choices),
+        "robustness": None if result.robustness is None else _robustness(result.robustness),
     }
     if fit is not None:
         content["diagnostics"] = _diagnostics(fit)
@@ -227,6 +240,11 @@ def _findings(fit: Fit, choices: Endpoint) -> list[dict[str, Any]]:
     scale_sd = choices.scale.sd if choices.scale else None
     control = choices.responders.control_risk if choices.responders else None
     return records(findings(fit, mid=choices.mid, scale_sd=scale_sd, control_risk=control))
+
+
+def _robustness(found: Robustness) -> dict[str, Any]:
+    tables = {name: records(table) for name, table in found.tables().items()}
+    return {**tables, "reference": found.reference, "r": found.r, "not_done": dict(found.not_done)}
 
 
 def _study(item: Effect) -> dict[str, Any]:

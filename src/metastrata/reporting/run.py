@@ -11,12 +11,13 @@ from metastrata.inference.fit import ENGINES
 from metastrata.model.intake import require
 from metastrata.model.plan import Plan, read_plan
 from metastrata.reporting.figures import listing, write_figures
-from metastrata.reporting.fits import Job, Say, fit_alternatives, fit_endpoint
+from metastrata.reporting.fits import Job, Say, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.formats import MARK, check_formats, write_formats
 from metastrata.reporting.provenance import provenance, versions
 from metastrata.reporting.results import RunResult, as_json, csv_text, dump
 from metastrata.reporting.trust import keep_inputs
+from metastrata.reporting.variants import fit_alternatives, with_alternatives
 
 
 def run(
@@ -98,7 +99,8 @@ def calculate(job: Job) -> RunResult:
     """Fit everything a plan asks for; nothing is written."""
     plan = job.plan
     effects = require(plan)
-    variants = [(a, require(plan, a)) for a in plan.alternatives]
+    job, variants = with_alternatives(job, effects)
+    plan = job.plan
     with job.timing("loading"):
         _load(job.settings["engine"])
     results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
@@ -139,6 +141,10 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
     (folder / "summary.csv").write_text(csv_text(result.summary()), encoding="utf-8")
     if len(result.sensitivity):
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
+    for name in ("tipping", "sweeps"):
+        table = result.together(name)
+        if len(table):
+            (folder / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
     with job.timing("figures"):
         figures = write_figures(result, folder / "figures")
     content = as_json(result, settings, versions(), listing(figures, result, folder))

@@ -17,7 +17,9 @@ WHOLE = (
     *("key_results", "findings", "endpoints", "sensitivity", "companions", "methods", "data", "diagnostics", "repeat"),
     *("checklist", "references"),
 )
-ENDPOINT = ("forest", "cannot_know", "borrowing", "explorer", "comparison", "posterior")
+ENDPOINT = (
+    *("forest", "cannot_know", "borrowing", "explorer", "assumptions", "comparison", "robustness", "posterior"),
+)
 
 
 def sections(report: Source, names: Sequence[str] = WHOLE) -> tuple[Section, ...]:

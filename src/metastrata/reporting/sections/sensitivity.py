@@ -1,17 +1,34 @@
-"""The alternatives of the plan beside the main analysis."""
+"""The alternatives of the plan beside the main analysis, and the frequentist answer."""
 
 from __future__ import annotations
 
-from metastrata.reporting.document import BREAK, Column, Section, Table, Text, bad, faint, text
+from metastrata.reporting.document import (
+    BREAK,
+    Block,
+    Column,
+    Details,
+    Paragraph,
+    Section,
+    Table,
+    Text,
+    bad,
+    faint,
+    text,
+)
 from metastrata.reporting.record import Node
 from metastrata.reporting.sections.borrowing import estimate_cell
-from metastrata.reporting.sections.source import Source
+from metastrata.reporting.sections.source import FINE, Source
+
+INTRODUCTION = (
+    "The same analysis under other assumptions; each changes only what it names. Rows with other data (studies left "
+    "out, effects derived otherwise) answer another question: their fit is never compared with the others'. The last "
+    "row is REML with the HKSJ confidence interval, which has no prior."
+)
 
 
 def build(report: Source) -> Section | None:
-    """One row per endpoint and alternative."""
-    alternatives = report.results["plan"]["alternatives"]
-    if not alternatives:
+    """A figure for each endpoint, and one table with a row per endpoint and alternative."""
+    if not report.results["plan"]["alternatives"] or not report.results["sensitivity"]:
         return None
     strata = report.results.raw["strata"]
     groups: dict[tuple[str, str], list[Node]] = {}
@@ -22,7 +39,11 @@ def build(report: Source) -> Section | None:
         Column("All designs", True), Column("Status"),
     )  # fmt: skip
     rows = tuple(_row(report, endpoint, group) for (endpoint, _), group in groups.items())
-    return Section("sensitivity", ("Sensitivity",), (Table("sensitivity", columns, rows),), "Sensitivity")
+    pictures = [picture for name in report.results.raw["endpoints"] if (picture := report.figure("sensitivity", name))]
+    table: Block = Table("sensitivity", columns, rows)
+    blocks: list[Block] = [Paragraph((INTRODUCTION,)), *pictures]
+    blocks.append(Details(("Every analysis, in numbers",), (table,)) if pictures else table)
+    return Section("sensitivity", ("Sensitivity",), tuple(blocks), "Sensitivity")
 
 
 def _row(report: Source, endpoint: str, group: list[Node]) -> tuple[Text, ...]:
@@ -30,11 +51,12 @@ def _row(report: Source, endpoint: str, group: list[Node]) -> tuple[Text, ...]:
     cells = {(row.raw["quantity"], row.raw["stratum"]): row for row in group}
     alternative = results["plan"]["alternatives"].find(name=group[0].raw["alternative"])
     why = (BREAK, faint(alternative["why"].words())) if alternative and alternative.raw["why"] else ()
+    data = (BREAK, faint(group[0]["data"].words())) if group[0].raw["data"] else ()
     status = group[0]["status"].words()
     return (
         results["endpoints"][endpoint]["label"].words(),
-        text(group[0]["alternative"].words(), why),
+        text(group[0]["alternative"].words(), why, data),
         *(estimate_cell(cells.get(("mu_stratum", s))) for s in results.raw["strata"]),
         estimate_cell(cells.get(("mu", ""))),
-        status if group[0].raw["status"] == "reliable" else (bad(status),),
+        status if group[0].raw["status"] in FINE else (bad(status),),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from metastrata.reporting.document import Picture, Piece, Text, bad, text
 from metastrata.reporting.record import Node
 
-FINE = ("reliable", "single_study", "no_study")
+FINE = ("reliable", "single_study", "no_study", "frequentist")
 
 
 @dataclass(frozen=True)

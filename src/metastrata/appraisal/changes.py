@@ -1,0 +1,58 @@
+"""Changed data: a stratum shifted, discounted or left out, on the arrays of a design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastrata.errors import InputError
+from metastrata.inference.design import Design
+
+BOOL = np.bool_
+
+
+def others(design: Design, reference: str) -> NDArray[BOOL]:
+    """Which studies belong to another stratum than the reference, shape (study,)."""
+    return np.asarray(design.stratum != design.strata.index(reference))
+
+
+def shifted(design: Design, studies: NDArray[BOOL], bias: float) -> Design:
+    """The design with a known bias subtracted from some studies' estimates."""
+    return replace(design, y=design.y - bias * studies)
+
+
+def discounted(design: Design, studies: NDArray[BOOL], weight: float) -> Design:
+    """The design with the likelihood of some studies raised to a power between 0 and 1.
+
+    A normal likelihood to the power a is, up to a constant, normal with standard error ``se / sqrt(a)`` (the power
+    prior of Ibrahim and Chen 2000, Stat Sci 15:46); at 0 the studies are gone.
+    """
+    if not 0 <= weight <= 1:
+        raise InputError(f"a power weight lies between 0 (ignored) and 1 (as it is) (got {weight:g})")
+    if weight == 0:
+        return kept(design, ~studies)
+    return replace(design, se=np.where(studies, design.se / np.sqrt(weight), design.se))
+
+
+def kept(design: Design, studies: NDArray[BOOL]) -> Design:
+    """The design with some studies only, and the model as it was: a stratum left alone keeps its place under mu."""
+    stratum = design.stratum[studies]
+    left = sorted(set(stratum.tolist()))
+    if not left:
+        raise InputError("no study is left")
+    return replace(
+        design,
+        y=design.y[studies],
+        se=design.se[studies],
+        stratum=np.array([left.index(s) for s in stratum], dtype=np.intp),
+        studies=_chosen(design.studies, np.flatnonzero(studies)),
+        strata=_chosen(design.strata, left),
+        tau=design.tau if len(design.tau) == 1 else _chosen(design.tau, left),
+    )
+
+
+def _chosen[T](values: tuple[T, ...], places: Iterable[int]) -> tuple[T, ...]:
+    return tuple(values[int(i)] for i in places)
