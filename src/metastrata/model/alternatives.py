@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from metastrata.errors import InputError
+from metastrata.errors import InputError, PriorError
 from metastrata.evidence.effects import Effects
+from metastrata.model.distribution import Prior
 from metastrata.model.plan_sections import Alternative
-from metastrata.model.priors import normal
+from metastrata.model.priors import normal, prior
+from metastrata.model.published import registry
 from metastrata.model.scaling import scaled
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ def _sceptical(plan: Plan, effects: Effects) -> list[Alternative]:
     """Spiegelhalter, Freedman and Parmar (1994, J R Stat Soc A 157:357): 5 % that the effect exceeds the MID."""
     made = []
     for name, mid in _mids(plan):
-        prior = str(normal(0, _three(mid / FIVE_PER_CENT)))
+        text = str(normal(0, _three(mid / FIVE_PER_CENT)))
         why = f"No effect expected; 5 % for one beyond the minimal important difference of {mid:g}."
-        made.append(Alternative(name="sceptical", why=why, endpoints=[name], priors={"mu": prior}))
+        made.append(Alternative(name="sceptical", why=why, endpoints=[name], priors={"mu": text}))
     return made
 
 
@@ -65,9 +67,9 @@ def _enthusiastic(plan: Plan, effects: Effects) -> list[Alternative]:
     made = []
     for name, mid in _mids(plan):
         centre = -mid if plan.endpoints[name].better == "lower" else mid
-        prior = str(normal(centre, _three(mid / FIVE_PER_CENT)))
+        text = str(normal(centre, _three(mid / FIVE_PER_CENT)))
         why = f"The minimal important difference of {mid:g} expected; 5 % for harm."
-        made.append(Alternative(name="enthusiastic", why=why, endpoints=[name], priors={"mu": prior}))
+        made.append(Alternative(name="enthusiastic", why=why, endpoints=[name], priors={"mu": text}))
     return made
 
 
@@ -93,6 +95,32 @@ def _vague(plan: Plan, effects: Effects) -> list[Alternative]:
         else:
             priors[name] = str(scaled(model.prior(name), WIDER))
     return [Alternative(name="vague", why=f"Every prior {WIDER:g} times as wide: close to no opinion.", priors=priors)]
+
+
+def _published(plan: Plan, effects: Effects) -> list[Alternative]:
+    """Each prior of mu or tau that was estimated from collections of meta-analyses, for this measure in general."""
+    measure, made = plan.effects.measure, dict[str, Alternative]()
+    for one in registry():
+        if not (one.calibrated and one.text and one.parameter in ("mu", "tau") and one.measure == measure):
+            continue
+        call = _general(one.name, measure)
+        if call is not None:
+            name = f"{one.parameter} {call}"
+            why = f"Estimated from many meta-analyses: {call.resolved}."
+            made.setdefault(name, Alternative(name=name, why=why, priors={one.parameter: str(call)}))
+    if not made:
+        raise InputError(f"no published prior is estimated from meta-analyses with {measure}")
+    return list(made.values())
+
+
+def _general(name: str, measure: str) -> Prior | None:
+    """The published prior of this name for any outcome, if it has one."""
+    for call in (f"{name}()", f"{name}(measure='{measure}')"):
+        try:
+            return prior(call)
+        except PriorError:
+            continue
+    return None
 
 
 def _leave_one_out(plan: Plan, effects: Effects) -> list[Alternative]:
@@ -146,6 +174,7 @@ _SETS: dict[str, Callable[[Plan, Effects], list[Alternative]]] = {
     "sceptical": _sceptical,
     "enthusiastic": _enthusiastic,
     "vague": _vague,
+    "published": _published,
     "leave_one_out": _leave_one_out,
     "r": _correlations,
     "models": _models,

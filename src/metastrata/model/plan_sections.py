@@ -88,7 +88,7 @@ AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, Befo
 StudyEffectsText = Annotated[str, BeforeValidator(_study_effects_text)]
 PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
 ConclusionText = Annotated[str, AfterValidator(lambda text: str(conclusion(text)))]
-SetName = Literal["sceptical", "enthusiastic", "vague", "leave_one_out", "r", "models"]
+SetName = Literal["sceptical", "enthusiastic", "vague", "published", "leave_one_out", "r", "models"]
 SETS: tuple[str, ...] = get_args(SetName)
 
 

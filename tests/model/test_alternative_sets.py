@@ -142,6 +142,16 @@ def test_the_other_sets(tmp_path: Path) -> None:
     assert gone == [f"without {s}" for s in ("Deng 2017", "Tang 2016", "Liang 2010", "Nanjing UC-MSC series")]
 
 
+def test_published_priors_are_called_by_name(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, '\n[[alternatives]]\nset = "published"\n')
+    found = {a.name: a for a in expanded(plan, require(plan))}
+    assert {"tau rhodes2015()", "tau bartos2021_tau()", "mu bartos2021_mu()"} <= set(found)
+    assert found["tau rhodes2015()"].priors == {"tau": "rhodes2015()"}
+    model = plan.statistical_model(found["tau bartos2021_tau()"])
+    assert model.prior("tau", "rct") == ms.inverse_gamma(1.71, 0.4)  # Bartos 2021, medicine in general
+    assert model.prior("mu") == ms.normal(0, 1)
+
+
 def test_what_the_plan_has_already_is_not_made_twice(tmp_path: Path) -> None:
     mine = '\n[[alternatives]]\nname = "mine"\nleave_out = ["Tang 2016"]\n[[alternatives]]\nset = "leave_one_out"\n'
     found = names(tmp_path, mine)
