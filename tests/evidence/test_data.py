@@ -117,7 +117,7 @@ def test_the_lupus_plan_names_the_overlap_and_has_its_sensitivity_analyses():
     assert (plan.effects.r, plan.effects.change_scores) == (0.5, "convert")
     assert "assumption" in plan.effects.r_source
     assert any("Tang 2016 may be a subset of Deng 2017" in note for note in plan.notes)
-    assert [alternative.name for alternative in plan.alternatives] == [
+    assert [alternative.name or alternative.set for alternative in plan.alternatives] == [
         "without Tang 2016",
         "without Deng 2017",
         "r = 0.3",
@@ -126,8 +126,13 @@ def test_the_lupus_plan_names_the_overlap_and_has_its_sensitivity_analyses():
         "omega half_normal(0.25)",
         "omega half_normal(1)",
         "mu normal(0, 2)",
+        "sceptical",
+        "enthusiastic",
+        "vague",
+        "models",
+        "leave_one_out",
     ]
-    assert all(alternative.why for alternative in plan.alternatives)
+    assert all(alternative.why or alternative.set for alternative in plan.alternatives)
     independent = plan.options(plan.alternatives[4])
     assert (independent.r, independent.change_scores) == ("independent", "as_reported")
     assert plan.options(plan.alternatives[2]).r == 0.3

@@ -57,7 +57,7 @@ def sweep_bias(fit: Fit, bias: Sequence[float] | None = None, *, reference: str 
     >>> priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "omega": "half_normal(0.5)"}
     >>> fit = ms.fit(ms.Model(priors=priors), effects, engine="exact", draws=100)
     >>> ms.sweep_bias(fit, [0, -0.3]).query("stratum == 'rct'")["mean"].round(2).tolist()
-    [-0.41, -0.36]
+    [-0.45, -0.37]
     """
     mask = _others(fit, reference)
     values = default_bias(fit, reference) if bias is None else _numbers("bias", bias)
@@ -93,7 +93,7 @@ def sweep_weight(fit: Fit, weight: Sequence[float] | None = None, *, reference: 
     >>> priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "omega": "half_normal(0.5)"}
     >>> fit = ms.fit(ms.Model(priors=priors), effects, engine="exact", draws=100)
     >>> ms.sweep_weight(fit, [0, 1]).query("stratum == 'rct'")["mean"].round(2).tolist()
-    [-0.33, -0.41]
+    [-0.34, -0.45]
     """
     mask = _others(fit, reference)
     values = list(WEIGHT) if weight is None else _numbers("weight", weight)

@@ -81,7 +81,7 @@ def bayes_factors(
     >>> effects = ms.Effects.from_estimates([-0.4, -0.7, -0.5], [0.2, 0.3, 0.1], better="lower")
     >>> model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
     >>> ms.bayes_factors(model, effects)[["question", "bf"]].round(2).values.tolist()
-    [['effect', 8.86], ['heterogeneity', 0.3]]
+    [['effect', 5.2], ['heterogeneity', 0.4]]
     """
     import pandas as pd
 

@@ -128,7 +128,7 @@ def cross_validate(fit: Fit, *, refit: bool = False) -> pd.DataFrame:
     >>> effects = ms.Effects.from_estimates([-0.4, -0.7, -0.5], [0.2, 0.3, 0.1], better="lower")
     >>> model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
     >>> ms.cross_validate(ms.fit(model, effects, engine="exact", draws=500), refit=True)["elpd"].round(2).tolist()
-    [0.13, -0.43, 0.04]
+    [0.03, -0.25, 0.18]
     """
     import pandas as pd
 

@@ -78,7 +78,7 @@ def tipping_points(
     >>> model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
     >>> table = ms.tipping_points(ms.fit(model, effects, engine="exact", draws=100), ["P(benefit) > 0.95"])
     >>> table[["assumption", "written"]].values.tolist()[0]
-    ['scale of the prior of mu', 'normal(0, 0.229)']
+    ['scale of the prior of mu', 'normal(0, 0.232)']
     """
     import pandas as pd
 

@@ -40,9 +40,8 @@ def fit_alternatives(
         with job.timing("alternatives"):
             for alternative, effects in variants:
                 rows += _rows(job, alternative, effects, main)
+        _tell(job, main, rows)
         rows += frequentist_rows(main.effects)
-        names = dict.fromkeys(row[1] for row in rows[:-1])
-        job.say(f"{main.endpoint.label}: {len(names) - 1} alternatives")
         tables += [_main_rows(main.summary), pd.DataFrame(rows, columns=COLUMNS)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
@@ -64,6 +63,14 @@ def _rows(job: Job, alternative: Alternative, effects: Effects, main: EndpointRe
         return alternative_rows(alternative.name, model, part, main.effects, seed=seed)
     except ModelError as error:
         raise InputError(f"{job.plan.path.name}: alternative '{alternative.name}': {error}") from None
+
+
+def _tell(job: Job, main: EndpointResult, rows: list[list[object]]) -> None:
+    """How many alternatives there are, and which are not reliable."""
+    found = {str(row[COLUMNS.index("alternative")]): str(row[COLUMNS.index("status")]) for row in rows}
+    bad = [f"{name} {status}" for name, status in found.items() if status != "reliable"]
+    verdict = "; ".join(bad) or "reliable"
+    job.say(f"{main.endpoint.label}: {len(found)} alternative{'' if len(found) == 1 else 's'}, {verdict}")
 
 
 def _main_rows(table: pd.DataFrame) -> pd.DataFrame:
