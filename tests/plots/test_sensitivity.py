@@ -3,7 +3,7 @@ import pytest
 
 import metastrata as ms
 from metastrata.plots.assumptions import plot_assumptions
-from metastrata.plots.sensitivity import plot_sensitivity, lines
+from metastrata.plots.sensitivity import lines, plot_sensitivity
 
 LABELS = {"rct": "Trials", "other": "Before/after (one group)"}
 
