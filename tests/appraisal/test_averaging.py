@@ -102,3 +102,17 @@ def test_moments_and_quantiles_against_draws() -> None:
     assert mixed.mean == pytest.approx(draws.mean(), abs=0.01)
     assert mixed.sd == pytest.approx(draws.std(), abs=0.01)
     np.testing.assert_allclose(mixed.quantile([0.1, 0.6, 0.9]), np.quantile(draws, [0.1, 0.6, 0.9]), atol=0.02)
+
+
+def test_a_biased_model_is_among_them_where_its_prior_is_stated(lupus_fit: ms.Fit, lupus: ms.Effects) -> None:
+    sets = {"stated": {"bias": "normal(0, 0.5)"}}
+    found = ms.average(lupus_fit, ["common", "biased"], sets).models.set_index("model")
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "bias": "normal(0, 0.5)"}
+    biased = ms.fit(ms.Model(mean="biased", reference="rct", priors=priors), lupus, engine="exact", draws=10)
+    assert found.loc["biased, stated", "log_evidence"] == pytest.approx(biased.log_evidence, abs=1e-4)
+    factors = ms.bayes_factors(biased).set_index("null")
+    difference = found.loc["biased, stated", "log_evidence"] - found.loc["common, stated", "log_evidence"]
+    assert factors.loc["bias = 0", "log_bf"] == pytest.approx(difference, abs=1e-3)
+    assert "biased" in set(ms.alternatives(lupus_fit, {
+        "biased": {"mean": "biased", "reference": "rct", "priors": {"bias": "normal(0, 0.5)"}}
+    })["alternative"])  # fmt: skip

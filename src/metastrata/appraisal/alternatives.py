@@ -98,6 +98,8 @@ def changed_model(model: Model, change: Mapping[str, Any]) -> Model:
     for name in set(model.priors) - set(change.get("priors", {})):
         if name in ("omega", "bias") and wanted.get("mean", model.mean) != model.mean:
             priors.pop(name)
+    if wanted.get("mean", model.mean) != "biased":
+        wanted.setdefault("reference", None)
     return replace(model, **wanted, priors=priors)
 
 

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.appraisal.alternatives import COLUMNS, changed_model, posterior_rows
-from metastrata.appraisal.posteriors import Posterior
+from metastrata.appraisal.posteriors import Posterior, reference_of
 from metastrata.appraisal.vagueness import vague
 from metastrata.errors import InputError, ModelError, PriorError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.fit import Fit, Marginal
-from metastrata.model.model import Model, PriorSpec
+from metastrata.model.model import Model
+from metastrata.model.parameters import PriorSpec
+from metastrata.model.priors import prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,7 @@ MODEL_COLUMNS = [
 ]
 MEANS = ("common", "exchangeable", "independent", "biased")
 AVERAGE = "model average"
+WEIGHED = ("mu", "tau", "omega", "bias", "spread", "tau_within")  # whose width moves the evidence
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _candidates(
     for label, changes in sets.items():
         for mean in means or (MEANS if several else (own,)):
             try:
-                model = _with_mean(fit.model, mean, changes)
+                model = _with_mean(fit.model, mean, changes, reference_of(fit))
             except InputError:
                 if means is not None:
                     raise
@@ -149,9 +152,11 @@ def _candidates(
             yield (f"{mean}, {label}" if label else mean), model
 
 
-def _with_mean(model: Model, mean: str, changes: Mapping[str, PriorSpec]) -> Model:
+def _with_mean(model: Model, mean: str, changes: Mapping[str, PriorSpec], reference: str) -> Model:
     wanted = {name: p for name, p in changes.items() if name not in ("omega", "bias") or _has(mean, name)}
-    return changed_model(model, {"mean": mean, "priors": wanted})
+    return changed_model(
+        model, {"mean": mean, "priors": wanted, **({"reference": reference} if mean == "biased" else {})}
+    )
 
 
 def _has(mean: str, parameter: str) -> bool:
@@ -160,9 +165,10 @@ def _has(mean: str, parameter: str) -> bool:
 
 def _refuse_vague(candidates: Sequence[tuple[str, Model]], effects: Effects) -> None:
     for name, model in candidates:
-        for parameter in model.parameters:
-            for stratum in effects.strata:
-                if reason := vague(parameter, model.prior(parameter, stratum), effects):
+        for parameter in (p for p in model.parameters if p in WEIGHED):
+            spec = model.priors[parameter]
+            for one in spec.values() if isinstance(spec, Mapping) else [spec]:
+                if reason := vague(parameter, prior(one), effects):
                     raise PriorError(f"model '{name}' cannot be weighed against others: {reason}", "F67")
 
 

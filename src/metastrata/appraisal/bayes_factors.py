@@ -120,6 +120,9 @@ def _questions(design: Design) -> Iterator[_Question]:
         for i, s in enumerate(design.strata):
             one = replace(design, tau=tuple(half_normal(nil) if j == i else p for j, p in enumerate(design.tau)))
             yield _Question("heterogeneity", f"tau[{s}] = 0", "tau", s, partial(_against, whole, one))
+    if design.bias:
+        same = replace(design, mean="common", bias=(), reference=0)
+        yield _Question("strata differ", "bias = 0", "bias", "", partial(_against, whole, same))
     if design.omega is not None:
         yield _Question("strata differ", "omega = 0", "omega", "", lambda: whole() - log_evidence(design, 0.0))
 
@@ -171,6 +174,8 @@ def _priors(design: Design, question: _Question) -> list[Any]:
     if question.parameter == "tau":
         which = design.strata.index(question.stratum) if question.stratum else None
         return list(design.tau) if which is None else [design.tau[which]]
+    if question.parameter == "bias":
+        return list(design.bias)
     return [design.mu if question.parameter == "mu" else design.omega]
 
 

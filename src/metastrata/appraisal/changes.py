@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.errors import InputError
+from metastrata.errors import InputError, ModelError
 from metastrata.inference.design import Design
 
 BOOL = np.bool_
@@ -19,8 +19,24 @@ def others(design: Design, reference: str) -> NDArray[BOOL]:
     return np.asarray(design.stratum != design.strata.index(reference))
 
 
+def require_normal(design: Design) -> None:
+    """Refuse a design whose data cannot be changed on its arrays of estimates and standard errors alone.
+
+    Raises
+    ------
+    ModelError
+        If its likelihood is not normal, or its effects are tied by covariances, moderators or nesting.
+    """
+    if design.form is not None or design.covariance or design.beta or design.cluster is not None:
+        raise ModelError(
+            "this analysis changes estimates and standard errors one by one: it needs independent normal estimates "
+            "without moderators"
+        )
+
+
 def shifted(design: Design, studies: NDArray[BOOL], bias: float) -> Design:
     """The design with a known bias subtracted from some studies' estimates."""
+    require_normal(design)
     return replace(design, y=design.y - bias * studies)
 
 
@@ -30,6 +46,7 @@ def discounted(design: Design, studies: NDArray[BOOL], weight: float) -> Design:
     A normal likelihood to the power a is, up to a constant, normal with standard error ``se / sqrt(a)`` (the power
     prior of Ibrahim and Chen 2000, Stat Sci 15:46); at 0 the studies are gone.
     """
+    require_normal(design)
     if not 0 <= weight <= 1:
         raise InputError(f"a power weight lies between 0 (ignored) and 1 (as it is) (got {weight:g})")
     if weight == 0:
@@ -39,6 +56,9 @@ def discounted(design: Design, studies: NDArray[BOOL], weight: float) -> Design:
 
 def kept(design: Design, studies: NDArray[BOOL]) -> Design:
     """The design with some studies only, and the model as it was: a stratum left alone keeps its place under mu."""
+    require_normal(design)
+    if design.bias or design.spread is not None:
+        raise ModelError("strata tied by a bias or by exchangeable heterogeneity cannot be left out on their own")
     stratum = design.stratum[studies]
     left = sorted(set(stratum.tolist()))
     if not left:

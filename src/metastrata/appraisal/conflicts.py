@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.errors import Fault
+from metastrata.appraisal.changes import require_normal
+from metastrata.errors import Fault, ModelError
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.fit import Fit
 from metastrata.model.priors import Prior
@@ -136,6 +137,11 @@ class _Simulated:
 
 
 def _statistics(design: Design) -> Iterator[tuple[str, str, float, _NormalMixture | _Simulated]]:
+    require_normal(design)
+    if design.spread is not None:
+        raise ModelError(
+            "the prior predictive of exchangeable heterogeneity is not normal given tau: see prior_predictive"
+        )
     priors, weight = _Nodes(design), design.se**-2.0
     for i, study in enumerate(design.studies):
         yield "study", study, float(design.y[i]), priors.linear(np.eye(len(design.y))[i])
@@ -183,6 +189,9 @@ class _Nodes:
             terms += [(design.mu, c, "mean") for c in by_stratum if abs(c) > 1e-12]
         elif abs(by_stratum.sum()) > 1e-12:
             terms.append((design.mu, float(by_stratum.sum()), "mean"))
+        for prior, s in zip(design.bias, design.others, strict=True):
+            if abs(by_stratum[s]) > 1e-12:
+                terms.append((prior, float(by_stratum[s]), "mean"))
         if design.omega is not None:
             terms.append((design.omega, float((by_stratum**2).sum()), "variance"))
         if len(design.tau) == 1:

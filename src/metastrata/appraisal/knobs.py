@@ -68,7 +68,7 @@ def knobs(
         found.append(_scale(design, "omega", lambda f: replace(design, omega=scaled(omega, f)), omega))
         found.append(_omega(design, omega))
     found += _sceptic(design)
-    if len(design.strata) > 1:
+    if len(design.strata) > 1 and design.form is None and design.plain:
         found += _designs(fit, reference)
     if effects_at is not None and r is not None:
         found.append(_correlation(fit, effects_at, r))

@@ -86,6 +86,7 @@ def names(design: Design) -> Iterator[str]:
     yield from (f"tau[{s}]" for s in design.strata)
     if design.omega is not None:
         yield "omega"
+    yield from (f"bias[{design.strata[s]}]" for s in design.others)
 
 
 def split(name: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metastrata.evidence.effects import Effects
+from metastrata.model.parameters import SCALES
 from metastrata.model.priors import Prior
 
 # Scales without a unit, where 5 is an absurd effect whatever the question: standardised differences and log ratios.
@@ -21,7 +22,7 @@ def vague(parameter: str, prior: Prior, effects: Effects) -> str:
     if not prior.proper:
         return f"the prior {parameter} ~ {prior} is improper: its height, and with it the Bayes factor, is arbitrary"
     bound = limit(parameter, effects)
-    spread = parameter in ("tau", "omega")
+    spread = parameter in SCALES
     middle = float(prior.ppf(0.5)) if spread else _half_mass(prior)
     if middle <= bound:
         return ""
@@ -34,7 +35,7 @@ def vague(parameter: str, prior: Prior, effects: Effects) -> str:
 
 def limit(parameter: str, effects: Effects) -> float:
     """What half of a prior's mass must not lie beyond."""
-    times = SPREAD if parameter in ("tau", "omega") else EFFECT
+    times = SPREAD if parameter in SCALES else EFFECT
     if effects.measure.startswith(UNIT_FREE):
         return times
     return times * float((abs(effects.y) + 2 * effects.se).max())
