@@ -100,9 +100,7 @@ def appraised(job: Job, name: str, found: Fit, seed: int) -> EndpointResult:
     for fault in conflict_faults(checks.conflicts):
         job.say(f"  {fault.message}")
     table, why = summary(found, mid=choices.mid), tuple(reasons)
-    return EndpointResult(
-        name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, why, checks
-    )
+    return EndpointResult(name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, why, checks)
 
 
 def _fit(job: Job, effects: Effects, seed: int) -> Fit:
