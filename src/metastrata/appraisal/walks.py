@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metastrata.inference.exact import ExactPosterior
 
 VAGUE = 1e3
+BORROWING = {"exchangeable": "the designs borrowing from each other", "biased": "the prior of the bias"}
 ENOUGH = 4  # studies: with fewer, tau's likelihood alone has no spread worth a median
 
 
@@ -61,8 +62,8 @@ def _wanted(fit: Fit) -> Iterator[Callable[[], Explanation | None]]:
 
 
 def _overall(fit: Fit) -> Explanation | None:
-    one = len(fit.design.strata) == 1
-    last = "mu's prior" if one else "letting the designs differ, and mu's prior"
+    related = "taking the other designs as biased" if fit.design.bias else "letting the designs differ"
+    last = _causes(fit, "" if len(fit.design.strata) == 1 else related)
     pooled = _pooled(fit.effects)
     if pooled is None:
         return None
@@ -91,11 +92,27 @@ def _prediction(fit: Fit, s: int) -> Explanation | None:
 
 def _last(fit: Fit) -> str:
     """The cause of the last step of a stratum."""
-    if len(fit.design.strata) == 1 or fit.design.mean == "independent":
-        return "mu's prior"
-    if fit.design.mean == "common":
-        return "sharing one mean with the other designs, and mu's prior"
-    return "the other designs and mu's prior"
+    mean = {
+        "independent": "",
+        "common": "sharing one mean with the other designs",
+        "biased": "the other designs, taken as biased",
+    }.get(fit.design.mean, "the other designs")
+    return _causes(fit, "" if len(fit.design.strata) == 1 else mean)
+
+
+def _causes(fit: Fit, first: str) -> str:
+    """What the last step brings in: how designs are related, what else the model has, and mu's prior."""
+    design = fit.design
+    beside = {
+        "taus exchangeable between designs": design.spread is not None,
+        "moderators": bool(design.beta),
+        "effects nested in studies": design.tau_within is not None,
+        "correlated errors": bool(design.covariance),
+        "a likelihood or study effects that are not normal, or weights": design.form is not None,
+    }
+    causes = [first, *(name for name, there in beside.items() if there)]
+    causes = [cause for cause in causes if cause]
+    return f"{', '.join(causes)} and mu's prior" if causes else "mu's prior"
 
 
 def _pooled(effects: Effects) -> tuple[Classical, Classical] | None:
@@ -138,9 +155,8 @@ def _contrast(fit: Fit, name: str, a: int, b: int) -> Explanation | None:
     steps = (
         Step("a normal quantile and plain standard errors instead of HKSJ's", 0.0, wald.upper - wald.lower),
         Step("tau having a prior in each design", apart[0] - wald.estimate, apart[2] - apart[1]),
-        Step("the designs borrowing from each other, and mu's prior" if design.mean == "exchangeable"
-             else "mu's prior", bayes[0] - apart[0], bayes[2] - bayes[1]),
-    )  # fmt: skip
+        Step(_causes(fit, BORROWING.get(design.mean, "")), bayes[0] - apart[0], bayes[2] - bayes[1]),
+    )
     return Explanation(name, (hksj.estimate, hksj.lower, hksj.upper), bayes, steps, "contrast")
 
 
@@ -170,6 +186,7 @@ def _tau(fit: Fit, strata: tuple[int, ...], name: str) -> Explanation | None:
             Step(f"tau's prior, {prior}", by_itself[0] - flat[0], by_itself[2] - by_itself[1]),
         ]
     last = "taking out the differences between designs" if several else "the other designs"
+    last = _causes(fit, last).removesuffix(" and mu's prior")
     if len(design.strata) > 1:
         steps.append(Step(last, bayes[0] - by_itself[0], bayes[2] - bayes[1]))
     else:
