@@ -61,11 +61,11 @@ def test_f13_a_truncated_file_is_refused(saved: Path, part: float) -> None:
 
 
 def test_f13_a_flipped_bit_is_refused_or_changes_nothing(saved: Path) -> None:
-    """In a hundred places: either the file is refused in words, or what is read is what was written."""
+    """In thirty places: either the file is refused in words, or what is read is what was written."""
     data = saved.read_bytes()
     whole = digest(load_draws(saved))
     refused: list[str] = []
-    for place in np.random.default_rng(2).integers(0, len(data), 100):
+    for place in np.random.default_rng(2).integers(0, len(data), 30):
         flipped = bytearray(data)
         flipped[int(place)] ^= 1
         saved.write_bytes(bytes(flipped))
@@ -73,7 +73,7 @@ def test_f13_a_flipped_bit_is_refused_or_changes_nothing(saved: Path) -> None:
             assert digest(load_draws(saved)) == whole
         except InputError as error:
             refused.append(error.faults[0].code)
-    assert len(refused) > 10
+    assert len(refused) > 3
     assert set(refused) <= {"F13", "F14"}
 
 
