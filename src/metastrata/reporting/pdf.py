@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 from metastrata.errors import ReportError
 from metastrata.reporting.document import (
@@ -130,9 +131,12 @@ def _piece(piece: Piece) -> str:
 
 def _table(block: Table) -> str:
     size = "6pt" if len(block.columns) > MANY_COLUMNS else "7.5pt"
-    widths = ", ".join(_widths(block))
+    longest = _longest(block)
+    widths = ", ".join(_widths(longest))
     align = ", ".join("right" if column.numeric else "left" for column in block.columns)
-    heads = ", ".join(f"[{_inline((column.heading,))}]" for column in block.columns)
+    heads = ", ".join(
+        f"[{_inline((fill(c.heading, max(n, 10)),))}]" for c, n in zip(block.columns, longest, strict=True)
+    )
     cells = "".join(f"  {', '.join(f'[{_inline(cell)}]' for cell in row)},\n" for row in block.rows)
     caption = f"#text(8pt, fill: {TONES['faint']})[{_inline(block.caption)}]\n" if block.caption else ""
     return (
@@ -141,12 +145,16 @@ def _table(block: Table) -> str:
     )
 
 
-def _widths(block: Table) -> list[str]:
-    """Short columns as wide as they need, long ones sharing the rest in proportion to the root of their length."""
-    longest = [
+def _longest(block: Table) -> list[int]:
+    """The length of the longest line in the cells of each column."""
+    return [
         max((len(line) for row in block.rows for line in plain_text(row[i]).split("\n")), default=1)
         for i in range(len(block.columns))
     ]
+
+
+def _widths(longest: list[int]) -> list[str]:
+    """Short columns as wide as they need, long ones sharing the rest in proportion to the root of their length."""
     if all(length <= SHORT for length in longest):
         return ["auto"] * (len(longest) - 1) + ["1fr"]
     return ["auto" if length <= SHORT else f"{length**0.5:.1f}fr" for length in longest]
