@@ -134,9 +134,11 @@ def _table(block: Table) -> str:
     longest = _longest(block)
     widths = ", ".join(_widths(longest))
     align = ", ".join("right" if column.numeric else "left" for column in block.columns)
-    heads = ", ".join(
-        f"[{_inline((fill(c.heading, max(n, 10)),))}]" for c, n in zip(block.columns, longest, strict=True)
-    )
+    headings = [
+        fill(column.heading, max(length, 10), break_long_words=False)
+        for column, length in zip(block.columns, longest, strict=True)
+    ]
+    heads = ", ".join(f"[{_inline((heading,))}]" for heading in headings)
     cells = "".join(f"  {', '.join(f'[{_inline(cell)}]' for cell in row)},\n" for row in block.rows)
     caption = f"#text(8pt, fill: {TONES['faint']})[{_inline(block.caption)}]\n" if block.caption else ""
     return (
