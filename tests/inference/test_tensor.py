@@ -20,6 +20,7 @@ from metastrata.inference.exact import _getters, solve
 from metastrata.inference.refinement import distance
 from metastrata.inference.tables import condition, tabulate
 from metastrata.inference.tensor_place import place
+from metastrata.inference.tensor_posteriors import Posteriors
 
 Floats = NDArray[np.float64]
 
@@ -172,14 +173,14 @@ def test_on_plain_models_it_equals_the_other_kernels(mean: str, heterogeneity: s
     priors = COMMON | ({"omega": "half_normal(0.4)"} if mean == "exchangeable" else {})
     design = arrange(ms.Model(mean=mean, heterogeneity=heterogeneity, priors=priors), effects())
     other = solve(design)
-    tensor = place(design, None).at(1)
-    mine = tensor.solve()
+    posteriors = Posteriors(place(design, None).at(1))
+    mine = posteriors.solve()
     assert mine.log_evidence == pytest.approx(other.log_evidence, abs=1e-6)
     for name, get in _getters(design, None).items():
         if not name.startswith("theta["):
             assert distance(get(mine), other.marginals[name]) < 1e-4, name
     for i, name in enumerate(design.studies):
-        assert distance(tensor.study(i), other.marginals[f"theta[{name}]"]) < 1e-4, name
+        assert distance(posteriors.study(i), other.marginals[f"theta[{name}]"]) < 1e-4, name
 
 
 def test_exchangeable_heterogeneity_against_a_plain_sum() -> None:

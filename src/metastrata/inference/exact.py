@@ -28,6 +28,7 @@ from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
 from metastrata.inference.refinement import Ladder, distance
 from metastrata.inference.separate import place_separate
 from metastrata.inference.tensor_place import place
+from metastrata.inference.tensor_posteriors import Posteriors
 
 __all__ = ["ExactPosterior", "IntegrationError", "Marginal", "solve"]
 
@@ -110,7 +111,7 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
         return form_kernel(design, design.form, omega)
     if not design.plain:
         placed = place(design, omega)
-        return lambda level: placed.at(level).solve()
+        return lambda level: Posteriors(placed.at(level)).solve()
     groups = tuple((design.y[design.stratum == s], design.se[design.stratum == s]) for s in range(len(design.strata)))
     taus = _tau_axes(design, groups)
     if design.mean == "independent" or omega == math.inf:
