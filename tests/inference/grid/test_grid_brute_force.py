@@ -200,6 +200,15 @@ def test_a_correlation_that_studies_share() -> None:
     assert found["mu"].mean == pytest.approx(mean, abs=2e-5)
 
 
+def test_a_shared_correlation_that_the_data_all_but_rule_out() -> None:
+    """Nodes of r without mass must not count: a prior far wider than what is left of it."""
+    found = solved(BEFORE_AFTER, r=0.5, likelihood="exact", correlation="shared", priors={"r": "normal(0.5, 0.04)"})
+    assert found["r"].mean == pytest.approx(0.5, abs=0.01)
+    mean, sd = found.study_moments()
+    for i, name in enumerate("abc"):
+        assert found[f"theta[{name}]"].mean == pytest.approx(mean[i], abs=1e-4 * sd[i])
+
+
 def test_several_degrees_of_freedom() -> None:
     """Equally likely a priori: a posteriori in proportion to their evidence."""
     each = [solved(TRIALS, study_effects=f"student_t({df})") for df in (2, 4, 30)]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metastrata.inference.densities import distribution, log_density
+from metastrata.inference.densities import distribution, log_density, spread_points
 from metastrata.inference.quadrature import Panel, interpolate, knot_matrices
 from metastrata.model.priors import Prior
 
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 ORDER = 16
 EDGE = 1e-9
+TAILS = np.array([1e-10, 1 - 1e-10])
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,10 @@ class CorrelationRule:
 
     @cached_property
     def bounds(self) -> tuple[float, float]:
-        """Ends of the prior within (-1, 1)."""
+        """Ends of the prior within (-1, 1), or of what is not negligible of it."""
         low, high = np.clip(self.prior.limits, -1, 1)
-        return float(low), float(high)
+        ends = spread_points(self.prior, TAILS)
+        return max(float(low), float(ends.min())), min(float(high), float(ends.max()))
 
     @cached_property
     def panel(self) -> Panel:

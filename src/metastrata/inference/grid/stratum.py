@@ -25,6 +25,7 @@ SEEN = 9.0
 MANY = 30_000
 MOST = 600.0
 UNSEEN = 1e-15
+UNLIKELY = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,8 @@ class StratumPosterior:
         own = self.branch.studies[i]
         y, v = own.y, own.se**2
         pieces: list[NormalMixture] = []
-        for a in range(len(self.branch.settings)):
+        likely = [a for a in range(len(self.branch.settings)) if self.mass[a].sum() > UNLIKELY]
+        for a in likely:
             left, shift = self._left(i, a)
             s2 = self.branch.scales[a].s[:, None] ** 2
             with np.errstate(under="ignore"):
@@ -125,9 +127,9 @@ class StratumPosterior:
             share = v / (v + s2)
             variance = s2 * share + (share * self.grid.width) ** 2
             pieces.append(self._mixture(self.grid.fit(tame), share * self.grid.x + (1 - share) * y, variance, share))
-        return _together(pieces) if own.name == "normal" else self._corrected(i, pieces)
+        return _together(pieces) if own.name == "normal" else self._corrected(i, dict(zip(likely, pieces, strict=True)))
 
-    def _corrected(self, i: int, pieces: list[NormalMixture]) -> NormalMixture:
+    def _corrected(self, i: int, pieces: dict[int, NormalMixture]) -> NormalMixture:
         """Multiply by the ratio of the study's likelihood to the normal that resembles it, in each setting."""
         own, (mean, sd) = self.branch.studies[i], self._study_moments(i)
         grid = place(
@@ -135,10 +137,10 @@ class StratumPosterior:
         )
         log = -0.5 * (LOG_2PI + 2 * np.log(own.se) + (grid.x - own.y) ** 2 / own.se**2)
         value = np.zeros(len(grid.x))
-        for setting, piece in zip(self.branch.settings, pieces, strict=True):
+        for a, piece in pieces.items():
             total = _total(piece)
             rest = total * replace(piece, weight=piece.weight / total).pdf(grid.x)
-            parts = own.parts(self.branch.level, setting.r)
+            parts = own.parts(self.branch.level, self.branch.settings[a].r)
             ratio = log_smoothed(parts, own.y, own.se, np.zeros(1), grid.x)[0] - log
             value += rest * np.exp(np.minimum(ratio, MOST))
         return grid.mixture(value)
