@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from metastrata.model import special
 from metastrata.model.families import FAMILIES
 from metastrata.model.formulas import FORMULAS
 
@@ -55,3 +56,12 @@ def test_a_family_is_scipys(name):
     assert_allclose(own.ppf(q, *parameters), x, rtol=1e-9)
     assert_allclose(own.logpdf(x, *parameters), scipy.logpdf(x), rtol=1e-9, atol=1e-10)
     assert_allclose(own.cdf(x, *parameters), scipy.cdf(x), rtol=1e-9, atol=1e-14)
+
+
+def test_the_normal_distribution_without_scipy():
+    z = np.linspace(-37, 8, 91)
+    assert_allclose(special.ndtr(z), stats.norm.cdf(z), rtol=1e-12)
+    q = np.array([0.0, 1e-300, 1e-12, 0.3, 0.5, 1 - 1e-12, 1.0])
+    assert_allclose(special.ndtri(q), stats.norm.ppf(q), rtol=1e-12)
+    q = np.array([0.0, 1e-15, 9.9e-4, 1.01e-3, 0.5, 0.999, 1.0])
+    assert_allclose(special.half_normal_quantile(q), stats.halfnorm.ppf(q), rtol=1e-12)

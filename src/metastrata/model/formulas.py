@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from metastrata.model.families import TABLE
 from metastrata.model.quantile_table import quantile_table
+from metastrata.model.special import half_normal_quantile, ndtri
+from metastrata.model.special import scipy as special
 
 Floats = NDArray[np.float64]
 Function = Callable[..., Any]
@@ -57,9 +58,7 @@ def _uniform_logpdf(x: Floats, a: float, b: float) -> Floats:
 _LOG2 = math.log(2)
 
 FORMULAS: dict[str, Formulas] = {
-    "normal": Formulas(
-        _normal_logpdf, lambda x, m, s: special.ndtr((x - m) / s), lambda q, m, s: m + s * special.ndtri(q)
-    ),
+    "normal": Formulas(_normal_logpdf, lambda x, m, s: special.ndtr((x - m) / s), lambda q, m, s: m + s * ndtri(q)),
     "student_t": Formulas(
         _t_logpdf,
         lambda x, d, m, s: special.stdtr(d, (x - m) / s),
@@ -73,7 +72,7 @@ FORMULAS: dict[str, Formulas] = {
     "half_normal": Formulas(
         lambda x, s: _LOG2 + _normal_logpdf(x, 0.0, s),
         lambda x, s: special.erf(x / (s * math.sqrt(2))),
-        lambda q, s: s * math.sqrt(2) * special.erfinv(q),
+        lambda q, s: s * half_normal_quantile(q),
     ),
     "half_cauchy": Formulas(
         lambda x, s: _LOG2 + _t_logpdf(x, 1.0, 0.0, s),
@@ -91,7 +90,7 @@ FORMULAS: dict[str, Formulas] = {
     "log_normal": Formulas(
         lambda x, m, s: _normal_logpdf(np.log(x), m, s) - np.log(x),
         lambda x, m, s: special.ndtr((np.log(x) - m) / s),
-        lambda q, m, s: np.exp(m + s * special.ndtri(q)),
+        lambda q, m, s: np.exp(m + s * ndtri(q)),
     ),
     "log_t": Formulas(
         lambda x, d, m, s: _t_logpdf(np.log(x), d, m, s) - np.log(x),

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from metastrata.errors import InputError
 from metastrata.model.model import Model
 from metastrata.model.priors import Prior
+from metastrata.model.special import ndtr
+from metastrata.model.special import scipy as special
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class Predicted:
         gap = np.asarray(x, dtype=float)[..., None] - self.centre
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.where(self.sd > 0, gap / self.sd, np.where(gap >= 0, np.inf, -np.inf))
-        return np.asarray(special.ndtr(z) @ self.weight)
+        return np.asarray(ndtr(z) @ self.weight)
 
     def quantile(self, q: ArrayLike) -> Floats:
         """Quantiles at the probabilities `q`, by bisection."""

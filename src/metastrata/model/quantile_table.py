@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from metastrata.model.special import ndtri
+from metastrata.model.special import scipy as special
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +30,7 @@ class QuantileTable:
     """
 
     def __init__(self, probabilities: tuple[float, ...], values: tuple[float, ...]):
-        self.score = np.asarray(special.ndtri(np.array(probabilities)))
+        self.score = ndtri(probabilities)
         self.knot = np.log(np.array(values))
         width, rise = np.diff(self.knot), np.diff(self.score)
         secant = rise / width
@@ -64,7 +66,7 @@ class QuantileTable:
 
     def ppf(self, q: Any) -> Floats:
         """Quantiles, by bisection between the knots and in closed form beyond."""
-        target = np.asarray(special.ndtri(np.asarray(q, dtype=float)))
+        target = ndtri(q)
         inside = np.clip(target, self.score[0], self.score[-1])
         low, high = np.full(target.shape, self.knot[0]), np.full(target.shape, self.knot[-1])
         for _ in range(60):
