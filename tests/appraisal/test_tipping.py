@@ -35,7 +35,7 @@ def test_the_scale_of_a_normal_prior_in_closed_form() -> None:
 def test_at_every_tipping_point_the_probability_is_the_level(lupus_fit: ms.Fit, lupus: ms.Effects) -> None:
     from dataclasses import replace
 
-    from metastrata.appraisal.changes import discounted, shifted
+    from metastrata.appraisal.changes import shifted, weighted
     from metastrata.evidence.effects import rederive
     from metastrata.inference.design import arrange
     from metastrata.inference.exact import solve
@@ -53,7 +53,7 @@ def test_at_every_tipping_point_the_probability_is_the_level(lupus_fit: ms.Fit, 
         "scale of the prior of omega": lambda v: replace(design, omega=scaled(design.omega, v)),
         "centre of the prior of mu": lambda v: replace(design, mu=moved(design.mu, v)),
         "bias of self_controlled": lambda v: shifted(design, other, v),
-        "power weight of self_controlled": lambda v: discounted(design, other, v),
+        "power weight of self_controlled": lambda v: weighted(lupus_fit, ["self_controlled"], v),
         "pre-post correlation r": lambda v: arrange(lupus_fit.model, rederive(lupus, r=v)),
     }
     found = table[table["tips_at"].notna()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metastrata.appraisal.changes import discounted, others, shifted
+from metastrata.appraisal.changes import others, shifted, weighted
 from metastrata.appraisal.posteriors import POINTS, TOLERANCE, p_benefit, reference_of
 from metastrata.errors import InputError, ModelError
 from metastrata.evidence.effects import Effects, rederive
@@ -65,26 +65,27 @@ def sweep_bias(fit: Fit, bias: Sequence[float] | None = None, *, reference: str 
 
 
 def sweep_weight(fit: Fit, weight: Sequence[float] | None = None, *, reference: str | None = None) -> pd.DataFrame:
-    """Give every stratum but the reference less weight: its studies' likelihood to a power from 0 to 1.
+    """Give every stratum but the reference less weight: its likelihood to a power from 0 to 1.
 
     Parameters
     ----------
     fit : Fit
         With at least two strata.
     weight : sequence of float, optional
-        Powers; 0 leaves the studies out and keeps the model, 1 takes them as they are.
+        Powers; 0 leaves the studies out (their stratum's mean is then foretold by the others), 1 takes them as they
+        are.
     reference : str, optional
         The stratum with full weight; by default "rct", or the first.
 
     Returns
     -------
     DataFrame
-        As `sweep_bias`; at 0 only the reference stratum has rows.
+        As `sweep_bias`.
 
     Notes
     -----
-    The power prior of Ibrahim and Chen (2000, Stat Sci 15:46) on each study's own likelihood: a normal likelihood to
-    the power a has the standard error ``se / sqrt(a)``. The spread between the studies, tau, is not scaled.
+    The power prior of Ibrahim and Chen (2000, Stat Sci 15:46), as `Model.weights`: the likelihood of a stratum's mean
+    and tau, study effects integrated out, is raised to the power.
 
     Examples
     --------
@@ -95,9 +96,10 @@ def sweep_weight(fit: Fit, weight: Sequence[float] | None = None, *, reference: 
     >>> ms.sweep_weight(fit, [0, 1]).query("stratum == 'rct'")["mean"].round(2).tolist()
     [-0.34, -0.45]
     """
-    mask = _others(fit, reference)
+    _others(fit, reference)
+    strata = [s for s in fit.design.strata if s != reference_of(fit, reference)]
     values = list(WEIGHT) if weight is None else _numbers("weight", weight)
-    return _sweep(fit, "weight", values, lambda value: discounted(fit.design, mask, value))
+    return _sweep(fit, "weight", values, lambda value: weighted(fit, strata, value))
 
 
 def sweep_r(

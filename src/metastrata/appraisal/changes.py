@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.errors import InputError, ModelError
-from metastrata.inference.design import Design
+from metastrata.inference.design import Design, arrange
+from metastrata.inference.fit import Fit
 
 BOOL = np.bool_
 
@@ -40,18 +41,12 @@ def shifted(design: Design, studies: NDArray[BOOL], bias: float) -> Design:
     return replace(design, y=design.y - bias * studies)
 
 
-def discounted(design: Design, studies: NDArray[BOOL], weight: float) -> Design:
-    """The design with the likelihood of some studies raised to a power between 0 and 1.
-
-    A normal likelihood to the power a is, up to a constant, normal with standard error ``se / sqrt(a)`` (the power
-    prior of Ibrahim and Chen 2000, Stat Sci 15:46); at 0 the studies are gone.
-    """
-    require_normal(design)
+def weighted(fit: Fit, strata: Iterable[str], weight: float) -> Design:
+    """The design of a fit with the likelihood of some strata raised to a power between 0 and 1; see `Model.weights`."""
     if not 0 <= weight <= 1:
         raise InputError(f"a power weight lies between 0 (ignored) and 1 (as it is) (got {weight:g})")
-    if weight == 0:
-        return kept(design, ~studies)
-    return replace(design, se=np.where(studies, design.se / np.sqrt(weight), design.se))
+    weights = {**fit.model.weights, **dict.fromkeys(strata, weight)}
+    return arrange(replace(fit.model, weights=weights), fit.effects)
 
 
 def kept(design: Design, studies: NDArray[BOOL]) -> Design:

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from metastrata.appraisal.changes import discounted, others, shifted
+from metastrata.appraisal.changes import others, shifted, weighted
 from metastrata.appraisal.posteriors import TOLERANCE, reference_of
 from metastrata.errors import PriorError
 from metastrata.evidence.effects import Effects
@@ -149,12 +149,12 @@ def _designs(fit: Fit, reference: str | None) -> list[Knob]:
     reach = 1.5 * float(np.ptp(design.y) + 2 * design.se.max())
     steps = np.linspace(0, reach, STEPS + 1)[1:]
     weights = (0.6, 0.3, 0.1, 0.01)
-    names = " and ".join(s for s in design.strata if s != reference_of(fit, reference))
+    names = [s for s in design.strata if s != reference_of(fit, reference)]
     return [
-        Knob(f"bias of {names}", 0.0, 0.0, tuple(-steps), tuple(steps),
+        Knob(f"bias of {' and '.join(names)}", 0.0, 0.0, tuple(-steps), tuple(steps),
              cache(lambda b: _solved(shifted(design, mask, b))), lambda b: f"{b:.3g}"),
-        Knob(f"power weight of {names}", 1.0, 1.0, weights, (),
-             cache(lambda w: _solved(discounted(design, mask, w))), lambda w: f"{w:.3g}"),
+        Knob(f"power weight of {' and '.join(names)}", 1.0, 1.0, weights, (),
+             cache(lambda w: _solved(weighted(fit, names, w))), lambda w: f"{w:.3g}"),
     ]  # fmt: skip
 
 
