@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import metastrata as ms
 from metastrata.commands import app
 from metastrata.model.plan import read_plan
+from metastrata.reporting.assemble import assemble, read_results
 from metastrata.reporting.trust import kept_plan
 
 Finished = tuple[ms.RunResult, Path, list[str]]
@@ -143,3 +144,10 @@ def test_rerun_of_a_sampled_run_with_another_seed(finished: Finished) -> None:
     shifted = pooled.assign(in_mcse=pooled["in_mcse"].where(pooled.index != pooled.index[0], 6.0))
     assert not ms.Rerun(shifted, "reliable", ()).agrees
     assert not ms.Rerun(pooled, "reliable", ("sledai mu",)).agrees
+
+
+def test_results_of_an_older_version_give_a_sentence(finished: Finished) -> None:
+    content = read_results(finished[1])
+    del content["endpoints"]["sledai"]["findings"]
+    with pytest.raises(ms.InputError, match="lacks 'findings': an older version wrote it"):
+        assemble(content, finished[1])

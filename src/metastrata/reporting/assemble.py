@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metastrata.errors import InputError
 from metastrata.inference.saved import refuse_newer
-from metastrata.reporting.document import Document, Styled, Text, text
+from metastrata.reporting.document import Document, Section, Styled, Text, text
 from metastrata.reporting.record import Node
 from metastrata.reporting.results import SCHEMA
-from metastrata.reporting.sections import sections
+from metastrata.reporting.sections import WHOLE, sections
 from metastrata.reporting.sections.source import Source
 
 RELIABLE = (
@@ -61,9 +62,19 @@ def assemble(content: dict[str, Any], folder: Path, watermark: str = "") -> Docu
         results["question"].words(),
         reliable,
         text(_verdict(reliable), f" {REFUSED}" if refused else None, f" {watermark}" if watermark else None),
-        sections(Source(results, folder), *([WITHOUT_RESULTS] if refused else [])),
+        _sections(Source(results, folder), WITHOUT_RESULTS if refused else WHOLE),
         watermark,
     )
+
+
+def _sections(report: Source, names: Sequence[str]) -> tuple[Section, ...]:
+    """The sections; results of an older version, which lack what a section says, are refused."""
+    try:
+        return sections(report, names)
+    except KeyError as error:
+        raise InputError(
+            f"{report.folder / 'results.json'} lacks {error}: an older version wrote it. Run the plan again."
+        ) from None
 
 
 def _verdict(reliable: bool) -> Text:
