@@ -324,6 +324,26 @@ def priors(
     print_published(found, wide, every=every)
 
 
+@app.command()
+def selftest() -> None:
+    """Check this installation against published posteriors, one engine against the other, and calibration."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from metastrata.appraisal.selftest import selftest as checks
+
+    console, table = Console(), Table("check", "found", "", "seconds", title="metastrata selftest")
+    passed = True
+    with console.status("checking, under a minute ..."):
+        for check in checks():
+            passed = passed and check.passed
+            table.add_row(check.name, check.found, "passed" if check.passed else "FAILED", f"{check.seconds:.1f}")
+    console.print(table)
+    console.print("every check passed" if passed else "a check failed: do not rely on results from this installation")
+    if not passed:
+        raise typer.Exit(UNRELIABLE)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -25,6 +25,7 @@ from metastrata.inference.components import (
     scale_density,
 )
 from metastrata.inference.densities import LOG_2PI, continued
+from metastrata.inference.lattice.lattices import UnsuitableError
 from metastrata.inference.mixtures import Cut, NormalMixture
 from metastrata.inference.quadrature import ScaleRule
 from metastrata.inference.small import multiply
@@ -34,6 +35,7 @@ Floats = NDArray[np.float64]
 
 UNDERFLOW = -600.0
 BLOCK = 40_000
+AMISS = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +208,22 @@ class Tree:
         return short if seen and np.sum(np.abs(short.weight)) < 1 + 1e-7 else None
 
     def contrast(self, a: int, b: int) -> NormalMixture:
-        """The difference of two stratum means."""
+        """The difference of two stratum means.
+
+        Raises
+        ------
+        UnsuitableError
+            If its mean is not the difference of the means: some scale is too small for the grids.
+        """
         from metastrata.inference.contrasts import difference
 
-        return difference(self, a, b)
+        found, means = difference(self, a, b), [self.strata[s][0].mean for s in (a, b)]
+        scale = sum(float(np.sum(self.strata[s][0].weight * np.sqrt(self.strata[s][0].variance))) for s in (a, b))
+        if not any(mean.infinite_mean for mean in (found, *means)):
+            gap = found.centre_of_mass - (means[0].centre_of_mass - means[1].centre_of_mass)
+            if not abs(gap) < AMISS * scale:
+                raise UnsuitableError
+        return found
 
     def pooling(self, a: int, b: int) -> float:
         """Pooling factor of a difference: posterior mean of (va + vb) / (va + vb + 2 omega^2)."""

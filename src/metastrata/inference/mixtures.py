@@ -88,6 +88,11 @@ class NormalMixture:
         return mean, max(float(np.sum(about)), 0.0)
 
     @property
+    def centre_of_mass(self) -> float:
+        """The mean of the components, whether or not the tail they stand for has one."""
+        return self._moments[0]
+
+    @property
     def mean(self) -> float:
         """Posterior mean; NaN if it does not exist."""
         return float("nan") if self.infinite_mean else self._moments[0]

@@ -43,7 +43,7 @@ class Lattice:
         return np.exp(np.maximum(-self.half_square * variance[:, None], LEAST))
 
     def interpolated(self, values: Floats, x: Floats) -> Floats:
-        """Functions of the grid, shape (function, point), at other points: by cubics, on a finer grid."""
+        """Functions of the grid, shape (function, point), at other points: by cubics, on a finer grid; zero beyond."""
         finer, size = 6, values.shape[1]
         dense = fft.irfft(fft.rfft(values), n=finer * size) * finer
         where = (x - self.start) / self.step * finer
@@ -51,7 +51,8 @@ class Lattice:
         s, n = where - i, finer * size
         down, up = s * (s - 1) * (s - 2) / 6, (s + 1) * s * (s - 1) / 6
         weights = (-down, (s + 1) * (s - 1) * (s - 2) / 2, -(s + 1) * s * (s - 2) / 2, up)
-        return np.asarray(sum(w * dense[:, (i + k - 1) % n] for k, w in enumerate(weights)))
+        inside = (where >= 0) & (where <= n - finer)
+        return np.asarray(sum(w * dense[:, (i + k - 1) % n] for k, w in enumerate(weights)) * inside)
 
     def offset(self, other: Lattice) -> int:
         """Where another grid of the same step begins on this one."""
