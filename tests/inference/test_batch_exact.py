@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import metastrata as ms
-from metastrata.inference.batch import Batch, solve_batch, suits
+from metastrata.inference.batch import Batch, in_one_pass, solve_batch, suits
 from metastrata.inference.design import arrange
 from metastrata.inference.exact import solve
 
@@ -104,3 +105,13 @@ def test_a_grid_of_priors_is_the_single_fits() -> None:
         assert math.isclose(item.log_evidence or 0.0, one.log_evidence, abs_tol=1e-5)
         for name in ("mu", "tau[all]", "theta[study 4]"):
             assert item[name].upper == pytest.approx(float(one[name].quantile(0.975)), abs=3e-5)
+
+
+def test_only_plain_models_go_in_one_pass() -> None:
+    """Other likelihoods, moderators or covariance are not what the batch computes."""
+    effects = ms.Effects.from_estimates([0.45, 0.61, 0.22], [0.2, 0.3, 0.25])
+    plain = arrange(ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"}), effects)
+    assert in_one_pass(plain)
+    assert not in_one_pass(replace(plain, form=object()))
+    assert not in_one_pass(replace(plain, beta=(ms.normal(0, 1),)))
+    assert not in_one_pass(replace(plain, covariance=((np.array([0, 1]), np.eye(2)),)))

@@ -62,8 +62,9 @@ def suits(mu: Prior, tau: Prior) -> bool:
 
 def in_one_pass(design: Design) -> bool:
     """Whether a design is a one-stratum problem with such priors: one mean, one tau, nothing else."""
-    plain = getattr(design, "plain", True) and design.mean == "common" and len(design.tau) == 1
-    return plain and len(design.y) <= MOST and suits(design.mu, design.tau[0])
+    if design.form is not None or not design.plain or design.mean != "common" or len(design.tau) != 1:
+        return False
+    return len(design.y) <= MOST and suits(design.mu, design.tau[0])
 
 
 def as_batch(designs: Sequence[Design]) -> Batch:
