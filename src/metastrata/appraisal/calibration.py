@@ -163,7 +163,7 @@ def _ranks(design: Design, truth: xr.Dataset, posterior: xr.Dataset, rng: np.ran
             own, at = (draws, value) if draws.ndim == 1 else (draws[:, j], value[j])
             ranks[f"{name}[{label}]" if label else name] = _rank(own, float(at), rng)
     likelihood = [
-        gaussian.log_likelihood(design, part["mu_stratum"].values, {n: part[n].values for n in part}).sum(-1)
+        gaussian.log_likelihood(design, part["mu_stratum"].values, {str(n): part[n].values for n in part}).sum(-1)
         for part in (posterior, truth)
     ]
     ranks["log_likelihood"] = _rank(likelihood[0].ravel(), float(likelihood[1].ravel()[0]), rng)
