@@ -99,7 +99,7 @@ class StratumPosterior:
 
         Nodes are those of the SD of a study effect. Also the shift that is taken off at each x, shape (x,).
         """
-        own, seen = self.branch.tables[a][i], self.mass[a] > UNSEEN
+        own, seen = self.branch.tables[a][i], np.abs(self.mass[a]) > UNSEEN
         with np.errstate(divide="ignore"):  # where nothing is, a likelihood to be divided by may be rounding
             log = np.where(seen, np.log(np.maximum(self.joint[a], 0)) - own, -np.inf)
         shift = np.maximum(log.max(0), -1e300)
