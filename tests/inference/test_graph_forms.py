@@ -102,3 +102,46 @@ def test_both_engines_agree_on_all_at_once() -> None:
     )
     fit = ms.fit(model, data, seed=4, draws=3000, check=True)
     assert fit.status == "reliable", fit.reasons
+
+
+def test_the_plain_model_of_all_at_once_has_the_same_density() -> None:
+    """At one point: prior of everything and likelihood given the study effects, against SciPy."""
+    moderators = {"dose": [1.0, 2.0, 2.5, 4.0, 1.5, 2.0, 3.0], "site": SITES}
+    full = covariance()
+    data = ms.Effects.from_estimates(Y, SE, stratum=S, covariance=full, moderators=moderators)
+    priors = {
+        **COMMON,
+        "bias": "normal(0, 1)",
+        "beta": "normal(0, 1)",
+        "tau_within": "half_normal(1)",
+        "spread": "half_normal(1)",
+    }
+    choices = {
+        "mean": "biased",
+        "reference": "a",
+        "moderators": "dose",
+        "nested": "site",
+        "heterogeneity": "exchangeable",
+    }
+    model = ms.Model(**choices, priors=priors)
+    explicit = ms.pymc_model(model, data)
+    rng = np.random.default_rng(3)
+    natural = {"mu": 0.3, "bias_b": -0.3, "tau_typical": 0.2, "spread": 0.6, "log_tau_offset": np.array([0.5, -0.8]),
+               "beta_dose": 0.15, "tau_within": 0.25, "cluster_offset": rng.normal(size=4),
+               "theta_offset": rng.normal(size=7)}  # fmt: skip
+    point = {}
+    for variable in explicit.free_RVs:
+        value, transform = explicit.rvs_to_values[variable], explicit.rvs_to_transforms[variable]
+        at = np.asarray(natural[variable.name], dtype=float)
+        point[value.name] = at if transform is None else transform.forward(at, *variable.owner.inputs).eval()
+    found = float(explicit.compile_fn(explicit.logp(jacobian=False), mode="FAST_COMPILE", point_fn=True)(point))
+    d = arrange(model, data)
+    tau = 0.2 * np.exp(0.6 * natural["log_tau_offset"])
+    own = (tau[[0, 0, 1, 1]] * natural["cluster_offset"])[d.cluster]
+    theta = 0.3 - 0.3 * (d.stratum == 1) + 0.15 * d.x[:, 0] + own + 0.25 * natural["theta_offset"]
+    expected = stats.multivariate_normal.logpdf(Y, theta, full)
+    expected += stats.norm.logpdf(natural["theta_offset"]).sum() + stats.norm.logpdf(natural["cluster_offset"]).sum()
+    expected += stats.norm.logpdf(natural["log_tau_offset"]).sum() + stats.norm.logpdf(0.3, 0.1, 1)
+    expected += stats.norm.logpdf(-0.3) + stats.norm.logpdf(0.15) + stats.halfnorm.logpdf(0.2, scale=0.5)
+    expected += stats.halfnorm.logpdf(0.25) + stats.halfnorm.logpdf(0.6)
+    assert found == pytest.approx(float(expected), abs=1e-8)

@@ -14,6 +14,7 @@ import pytensor.tensor as pt
 from metastrata.errors import ModelError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
+from metastrata.inference.gaussian import cluster_strata
 from metastrata.inference.graph_forms import prior_of_r
 from metastrata.inference.graph_priors import numbers, random_variable, signature
 from metastrata.inference.grid.counts import OddsRatio, Proportion
@@ -56,13 +57,12 @@ def pymc_model(model: Model, effects: Effects) -> pm.Model:
     """
     design = arrange(model, effects)
     _refuse(design)
-    coords = {"study": list(design.studies), "stratum": list(design.strata)}
+    coords: dict[str, list[str]] = {"study": list(design.studies), "stratum": list(design.strata)}
+    coords |= {"moderator": list(design.coefficients)} if design.beta else {}
+    coords |= {"cluster": list(design.clusters)} if design.clusters else {}
     with pm.Model(coords=coords) as explicit:
         mu_stratum, tau = _means(design), _taus(design)
-        stratum = np.asarray(design.stratum)
-        theta = pm.Deterministic(
-            "theta", mu_stratum[stratum] + tau[stratum] * _offsets(design.form, len(design.studies)), dims="study"
-        )
+        theta = pm.Deterministic("theta", _centres(design, mu_stratum) + _scatter(design, tau), dims="study")
         _likelihood(design, theta)
     return explicit
 
@@ -94,6 +94,13 @@ def _means(design: Design) -> Any:
         return pm.Deterministic("mu_stratum", pt.stack([_prior(f"mu_{s}", design.mu) for s in design.strata]),
                                 dims="stratum")  # fmt: skip
     mu = _prior("mu", design.mu)
+    if design.bias:
+        names = [design.strata[s] for s in design.others]
+        biases = dict(zip(design.others, [_prior(f"bias_{n}", p) for n, p in zip(names, design.bias, strict=True)],
+                          strict=True))  # fmt: skip
+        return pm.Deterministic(
+            "mu_stratum", pt.stack([mu + biases.get(s, 0.0) for s in range(strata)]), dims="stratum"
+        )
     if design.omega is None:
         return pm.Deterministic("mu_stratum", mu * pt.ones(strata), dims="stratum")
     omega = _prior("omega", design.omega)
@@ -102,9 +109,32 @@ def _means(design: Design) -> Any:
 
 def _taus(design: Design) -> Any:
     """The between-study SDs."""
+    if design.spread is not None:
+        typical, spread = _prior("tau_typical", design.tau[0]), _prior("spread", design.spread)
+        step = pm.Normal("log_tau_offset", 0, 1, dims="stratum")
+        return pm.Deterministic("tau", typical * pt.exp(spread * step), dims="stratum")
     names = design.strata if len(design.tau) > 1 or len(design.strata) == 1 else ("all",)
     found = [_prior(f"tau_{name}", prior) for name, prior in zip(names, design.tau, strict=True)]
     return pm.Deterministic("tau", pt.stack(found) * pt.ones(len(design.strata)), dims="stratum")
+
+
+def _centres(design: Design, mu_stratum: Any) -> Any:
+    """Where study effects are expected: at their stratum's mean, shifted by moderators."""
+    centre = mu_stratum[np.asarray(design.stratum)]
+    if design.x is None:
+        return centre
+    slopes = [_prior(f"beta_{name}", p) for name, p in zip(design.coefficients, design.beta, strict=True)]
+    beta = pm.Deterministic("beta", pt.stack(slopes), dims="moderator")
+    return centre + pt.sum(np.asarray(design.x) * beta[None, :], axis=1)
+
+
+def _scatter(design: Design, tau: Any) -> Any:
+    """How far study effects are from there; nested effects share what is their study's."""
+    if design.tau_within is None or design.cluster is None:
+        return tau[np.asarray(design.stratum)] * _offsets(design.form, len(design.studies))
+    own = tau[cluster_strata(design)] * pm.Normal("cluster_offset", 0, 1, dims="cluster")
+    within = _prior("tau_within", design.tau_within)
+    return own[np.asarray(design.cluster)] + within * pm.Normal("theta_offset", 0, 1, dims="study")
 
 
 def _offsets(form: Form | None, studies: int) -> Any:
@@ -120,6 +150,12 @@ def _offsets(form: Form | None, studies: int) -> Any:
 
 def _likelihood(design: Design, theta: Any) -> None:
     form = design.form
+    if design.covariance:
+        matrix = np.diag(design.se**2)
+        for indices, block in design.covariance:
+            matrix[np.ix_(indices, indices)] = block
+        pm.MvNormal("y", theta, cov=matrix, observed=design.y, dims="study")
+        return
     if form is None:
         pm.Normal("y", theta, design.se, observed=design.y, dims="study")
         return
