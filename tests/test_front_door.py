@@ -104,6 +104,8 @@ PUBLIC = {
     "Explanation",
     "explain",
     "audit",
+    "absolute_effects",
+    "control_arms",
 }
 
 

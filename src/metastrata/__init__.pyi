@@ -83,6 +83,8 @@ from .appraisal.reverse_bayes import sceptical_prior as sceptical_prior
 from .appraisal.bayes_factors import bayes_factors as bayes_factors
 from .appraisal.averaging import ModelAverage as ModelAverage
 from .appraisal.averaging import average as average
+from .appraisal.absolute_effects import absolute_effects as absolute_effects
+from .appraisal.absolute_effects import control_arms as control_arms
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest

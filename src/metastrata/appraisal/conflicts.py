@@ -82,6 +82,8 @@ def prior_conflict(model: Model | Fit, effects: Effects | None = None) -> pd.Dat
 
 def conflict_faults(table: pd.DataFrame) -> list[Fault]:
     """The conflicts as warnings (F65), one for each surprising stratum, contrast, spread or study."""
+    if table.empty:  # they are worked out for normal estimates only
+        return []
     return [
         Fault(row.says, None, None, row.name_ if row.about == "study" else "", row.endpoint, "warn", "F65")
         for row in table[table["conflict"]].rename(columns={"name": "name_"}).itertuples()
