@@ -103,6 +103,8 @@ PUBLIC = {
     "r_script",
     "Explanation",
     "explain",
+    "EndpointsTogether",
+    "exchangeable_endpoints",
     "audit",
     "absolute_effects",
     "control_arms",

@@ -85,6 +85,8 @@ from .appraisal.averaging import ModelAverage as ModelAverage
 from .appraisal.averaging import average as average
 from .appraisal.absolute_effects import absolute_effects as absolute_effects
 from .appraisal.absolute_effects import control_arms as control_arms
+from .appraisal.endpoints import EndpointsTogether as EndpointsTogether
+from .appraisal.endpoints import exchangeable_endpoints as exchangeable_endpoints
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest
