@@ -199,3 +199,45 @@ def test_refusals() -> None:
 
 def test_no_conflicts_to_report_where_none_are_worked_out() -> None:
     assert conflict_faults(pd.DataFrame()) == []
+
+
+def test_deaths_of_the_lupus_plan() -> None:
+    """Arms as rows, one of them without a death; the posterior of a risk is not a benefit."""
+    plan = ms.read_plan("models/sle_msc_events.toml")
+    effects = ms.effect_sizes(ms.read_studies("data/sle_msc_events.csv"), "PLO", endpoints=["death"])
+    counts = {item.study: item.statistics.arguments for item in effects.items if item.statistics is not None}
+    assert counts == {
+        "Deng 2017 (cells)": (1, 12), "Deng 2017 (control)": (0, 6),
+        "Gu 2014": (4, 81), "Wang 2013": (5, 87), "Wang 2014": (3, 40),
+    }  # fmt: skip
+    found = ms.fit(plan.statistical_model(), effects, engine="exact", draws=2000)
+    assert [own.name for own in found.design.form.likelihoods] == ["binomial"] * 5  # type: ignore[union-attr]
+    assert ms.summary(found)["p_benefit"].isna().all()
+    table = ms.absolute_effects(found, control="trial_control").set_index(["stratum", "quantity", "expression"])
+    assert " to infinity to NNTH" in table.loc[("trial_cells", "mu_stratum", "number needed to treat"), "text"]
+    assert 0.03 < table.loc[("single_arm", "mu_stratum", "risk"), "median"] < 0.1
+
+
+def test_priors_of_a_risk_in_words() -> None:
+    """No ratios, and nothing absurd about a log odds of 4."""
+    foretold = ms.prior_predictive(model(), measure="PLO")
+    limits = [f"{100 * special.expit(x):.2g}" for x in foretold["theta[all studies]"].quantile([0.025])]
+    assert f"(risks of {limits[0]} % to " in foretold.sentences[0]
+    assert "ratio" not in foretold.sentences[0]
+    assert foretold.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("measure", "cells", "words"),
+    [
+        ("PLO", {"events": 9, "n": 8}, "9 events among 8 patients"),
+        ("PLO", {"events": 3}, "n is missing"),
+        ("OR", {"events": 3, "n": 8}, "measure PLO"),
+        ("PLO", {"events_treated": 3, "n_treated": 8, "events_control": 1, "n_control": 9}, "one arm a row"),
+    ],
+)
+def test_one_message_for_counts_that_cannot_be(measure: str, cells: dict[str, int], words: str) -> None:
+    frame = pd.DataFrame([{"study": "a", "design": "rct", "endpoint": "death", **cells}])
+    with pytest.raises(ms.TableError, match=words) as caught:
+        ms.effect_sizes(frame, measure)
+    assert len([fault for fault in caught.value.faults if fault.stops]) == 1

@@ -80,7 +80,7 @@ def absolute_effects(
     import pandas as pd
 
     _check(fit, control_risk, control)
-    higher = fit.effects.direction == "higher"
+    higher = fit.effects.better[fit.endpoint] == "higher"
     rows: list[list[object]] = []
     if fit.effects.measure == "OR":
         for quantity, stratum in _wanted(fit):
@@ -101,7 +101,7 @@ def _check(fit: Fit, control_risk: float | Prior | Fit | None, control: str | No
             f"absolute effects come from log odds ratios (measure OR) or log odds of single arms (PLO); these are "
             f"{measure}: derive the effects of the counts with one of them"
         )
-    if fit.effects.direction is None:
+    if fit.endpoint not in fit.effects.better:
         raise InputError("benefit or harm: say which direction of the event is better, lower or higher")
     if measure == "PLO":
         if control_risk is not None:

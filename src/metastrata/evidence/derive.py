@@ -130,7 +130,7 @@ def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
         needed = ("events_treated", "time_treated", "events_control", "time_control")
     else:
         needed = ("events_treated", "n_treated", "events_control", "n_control")
-    faults = missing(row, needed)
+    faults = _other_arms(row, measure) or missing(row, needed)
     if faults:
         return faults
     if measure == "IRR":
@@ -145,6 +145,19 @@ def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
         return faults or Recipe(measure, values(row, needed), text, "derived")
     text = f"{measures.MEASURES[measure].name} from counts"
     return faults or Recipe(measure, values(row, needed), text, metric="other")
+
+
+def _other_arms(row: Row, measure: str) -> list[Fault]:
+    """A row of single-arm counts where two arms are wanted, or the other way round: one fault, with the way out."""
+    if measure == "PLO" and not has_any(row, ("events",)):
+        message = ("the row has two arms; the log odds of a proportion takes one arm a row: put each arm into a row of "
+                   "its own, with events and n, or choose measure OR, RR or RD")  # fmt: skip
+        return [replace(row.fault(message, "events"), code="F16")]
+    if measure != "PLO" and not has_any(row, _EVENTS):
+        message = ("the row has one arm (events, n); a comparison needs events_treated and events_control: analyse "
+                   "single arms with measure PLO, in a plan of their own, or leave the row out")  # fmt: skip
+        return [replace(row.fault(message, "events_treated"), code="F16")]
+    return []
 
 
 def _from_reported(row: Row, column: str, options: Options) -> Recipe | list[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
 from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction
+from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
 from metastrata.evidence.notebook import html_table
 from metastrata.evidence.studies import ALL
@@ -112,7 +114,9 @@ class Effects:
 
     @property
     def direction(self) -> Better | None:
-        """The better direction of the only endpoint, if known."""
+        """The better direction of the only endpoint, if known; a level, such as a risk, is not better than nothing."""
+        if self.measure in MEASURES and math.isnan(MEASURES[self.measure].null):
+            return None
         return self.better.get(self.endpoints[0]) if len(self.endpoints) == 1 else None
 
     @property

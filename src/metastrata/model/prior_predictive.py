@@ -30,7 +30,7 @@ LARGE, HUGE = 3.0, 5.0
 OFTEN, SOMETIMES = 0.05, 0.01
 # Measures on which 3 is a very large effect: standardised, or the logarithm of a ratio (a ratio of 20).
 STANDARDISED = {"SMD", "SMDH", "SMD1", "SMCC", "PPC2", "SMCRD", "GEN"}
-LOGARITHMIC = {"OR", "RR", "HR", "IRR", "ROM", "PETO", "PLO"}
+LOGARITHMIC = {"OR", "RR", "HR", "IRR", "ROM", "PETO"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,9 @@ class PriorPredictive:
         return " and ".join(self.labels.get(name, name) for name in strata)
 
     def _sentence(self, low: float, high: float, large: float) -> str:
+        if self.measure == "PLO":
+            risks = [100 / (1 + math.exp(-limit)) for limit in (low, high)]
+            return f"between {low:.2f} and {high:.2f} (risks of {risks[0]:.2g} % to {risks[1]:.3g} %)."
         if self.measure in LOGARITHMIC:
             text = f"between {low:.2f} and {high:.2f} (ratios of {math.exp(low):.2g} to {math.exp(high):.3g})"
             limit = f"a ratio beyond {math.e:.1f} or {1 / math.e:.2f}"
