@@ -29,6 +29,7 @@ from metastrata.model.plan_sections import ConclusionText, Frozen, TableSection
 from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
+from metastrata.model.plan_together import TogetherChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
 
@@ -63,6 +64,7 @@ class Plan(Frozen):
     formats: list[str] = Field(default_factory=lambda: ["html"])
     checklist: dict[str, str] = Field(default_factory=dict)
     classical: ClassicalChoices = ClassicalChoices()
+    endpoints_together: TogetherChoices | None = None
     path: Path = Path()
     sha256: str = ""
 
@@ -75,6 +77,8 @@ class Plan(Frozen):
         priors = stated_priors(self.statistical_model())
         for entry in self.elicited:
             entry.prior_of(priors)
+        if self.endpoints_together is not None:
+            self.endpoints_together.check_endpoints(self.endpoints)
         self._check_reporting()
         self._check_conclusions()
         names = [a.name for a in self.alternatives if a.set is None]

@@ -23,6 +23,7 @@ from metastrata.model.plan_sections import (
     Responders,
     TableSection,
 )
+from metastrata.model.plan_together import TogetherChoices, TogetherVariant
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "table": TableSection,
@@ -40,6 +41,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "figures": FigureChoices,
     "risk_of_bias": RiskOfBiasFile,
     "prisma": Prisma,
+    "endpoints_together": TogetherChoices,
+    "variants": TogetherVariant,
 }
 _WANTED = {
     "list_type": "a list [...] is wanted",

@@ -20,6 +20,7 @@ from metastrata.model.plan import Endpoint, Plan
 from metastrata.model.prior_review import prior_record
 from metastrata.plots.tables import verdict
 from metastrata.reporting.robustness import Robustness
+from metastrata.reporting.together import MAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,11 +88,13 @@ class RunResult:
     sensitivity: pd.DataFrame
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Fault, ...] = ()
+    endpoints_together: pd.DataFrame | None = None
 
     @property
     def status(self) -> str:
         """The verdict: "unreliable" if any fit, main or alternative, did not pass the gate."""
         states = [e.status for e in self.endpoints] + list(self.sensitivity["status"])
+        states += [] if self.endpoints_together is None else list(self.endpoints_together["status"])
         bad = [s for s in states if s in ("unreliable", "incomplete") or s.startswith(NOT_COMPUTED)]
         return "unreliable" if bad else "reliable"
 
@@ -182,7 +185,17 @@ def as_json(
         "endpoints": {e.name: _endpoint(e) for e in result.endpoints},
         "sensitivity": records(result.sensitivity),
         "figures": [dict(figure) for figure in figures],
+        **_together(result),
     }
+
+
+def _together(result: RunResult) -> dict[str, Any]:
+    """The endpoints of one trial taken together, if the plan asks for it."""
+    choices = result.plan.endpoints_together
+    if choices is None:
+        return {}
+    content = {**choices.model_dump(), "main": MAIN, "rows": records(result.endpoints_together)}
+    return {"endpoints_together": content}
 
 
 def _endpoint(result: EndpointResult) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.formats import MARK, check_formats, write_formats
 from metastrata.reporting.provenance import provenance, versions
 from metastrata.reporting.results import RunResult, as_json, csv_text, dump
+from metastrata.reporting.together import fit_together
 from metastrata.reporting.trust import keep_inputs
 from metastrata.reporting.variants import fit_alternatives, with_alternatives
 
@@ -101,11 +102,13 @@ def calculate(job: Job) -> RunResult:
     effects = require(plan)
     job, variants = with_alternatives(job, effects)
     plan = job.plan
+    with job.timing("endpoints together"):
+        together = fit_together(plan, effects, job.seed)
     with job.timing("loading"):
         _load(job.settings["engine"])
     results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
     notes = tuple(note for note in effects.notes if not note.endpoint)
-    return RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes)
+    return RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes, together)
 
 
 def _load(engine: str) -> None:
@@ -141,6 +144,8 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
     (folder / "summary.csv").write_text(csv_text(result.summary()), encoding="utf-8")
     if len(result.sensitivity):
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
+    if result.endpoints_together is not None:
+        (folder / "endpoints_together.csv").write_text(csv_text(result.endpoints_together), encoding="utf-8")
     for name in ("tipping", "sweeps"):
         table = result.together(name)
         if len(table):

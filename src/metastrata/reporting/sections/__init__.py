@@ -14,7 +14,18 @@ from metastrata.reporting.document import Block, Paragraph, Section, slug, text
 from metastrata.reporting.sections.source import Source
 
 WHOLE = (
-    *("key_results", "findings", "endpoints", "sensitivity", "companions", "methods", "data", "diagnostics", "repeat"),
+    *(
+        "key_results",
+        "findings",
+        "endpoints",
+        "endpoints_together",
+        "sensitivity",
+        "companions",
+        "methods",
+        "data",
+        "diagnostics",
+        "repeat",
+    ),
     *("checklist", "references"),
 )
 ENDPOINT = (
