@@ -44,6 +44,7 @@ def test_there_are_tables_and_plans():
         "morris2008",
         "normand1999",
         "sle_msc",
+        "sle_msc_events",
         "sle_msc_liu2018",
     ]
     assert [path.stem for path in PLANS] == [
@@ -52,6 +53,7 @@ def test_there_are_tables_and_plans():
         "frailty_msc",
         "kalaian1996",
         "sle_msc",
+        "sle_msc_events",
         "sle_msc_liu2018",
     ]
 
