@@ -7,16 +7,15 @@ arXiv:1804.06788; Modrak 2023, Bayesian Anal: ranks of the joint log likelihood 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from metastrata.evidence.effects import Effects
-from metastrata.inference import gaussian
 from metastrata.inference.design import Design, arrange
-from metastrata.inference.draws import complete, prior_draws
+from metastrata.inference.draws import complete, likelihood_and_replicates, prior_draws
 from metastrata.model.model import Model
 from metastrata.model.priors import Prior
 
@@ -41,17 +40,21 @@ class Scenario:
     model : Model
     se : tuple of (str, tuple of float)
         Standard errors of the studies by stratum.
+    columns : mapping
+        What else is known of the studies: moderators, the study an effect is nested in.
     """
 
     name: str
     model: Model
     se: tuple[tuple[str, tuple[float, ...]], ...]
+    columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     def design(self) -> Design:
         """The design, its estimates still zero."""
         se = [e for _, errors in self.se for e in errors]
         stratum = [name for name, errors in self.se for _ in errors]
-        return arrange(self.model, Effects.from_estimates(np.zeros(len(se)), se, stratum=stratum))
+        effects = Effects.from_estimates(np.zeros(len(se)), se, stratum=stratum, moderators=self.columns or None)
+        return arrange(self.model, effects)
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,7 @@ def _ranks(design: Design, truth: xr.Dataset, posterior: xr.Dataset, rng: np.ran
         for j, label in enumerate(labels):
             own, at = (draws, value) if draws.ndim == 1 else (draws[:, j], value[j])
             ranks[f"{name}[{label}]" if label else name] = _rank(own, float(at), rng)
-    likelihood = [
-        gaussian.log_likelihood(design, part["mu_stratum"].values, {str(n): part[n].values for n in part}).sum(-1)
-        for part in (posterior, truth)
-    ]
+    likelihood = [likelihood_and_replicates(design, part, rng)[0].sum(-1) for part in (posterior, truth)]
     ranks["log_likelihood"] = _rank(likelihood[0].ravel(), float(likelihood[1].ravel()[0]), rng)
     return ranks
 
@@ -218,6 +218,14 @@ def _scenarios() -> tuple[Scenario, ...]:
                                                    reference="rct"), two),
         Scenario("independent means, a tau each", Model("independent", "independent", plain), two),
         Scenario("independent means, common tau", Model("independent", "common", plain), two),
+        Scenario("exchangeable taus", Model("common", "exchangeable", {**plain, "spread": "half_normal(0.4)"}), two),
+        Scenario("a moderator",
+                 Model("exchangeable", "common", {**linked, "beta": "normal(0, 0.3)"}, moderators="dose"),
+                 two, {"dose": (-1.0, 0.0, 0.5, 1.0, -0.5, 0.0, 1.5)}),
+        Scenario("effects nested in studies",
+                 Model("common", "common", {**plain, "tau_within": "half_normal(0.3)"}, nested="site"), one,
+                 {"site": ("a", "a", "b", "c", "c")}),
+        Scenario("Student-t study effects", Model("common", "common", plain, study_effects="student_t(4)"), one),
     )  # fmt: skip
 
 
