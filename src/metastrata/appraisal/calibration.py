@@ -49,11 +49,13 @@ class Scenario:
     se: tuple[tuple[str, tuple[float, ...]], ...]
     columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
-    def design(self) -> Design:
-        """The design, its estimates still zero."""
+    def design(self, y: Floats | None = None) -> Design:
+        """The design with these estimates, shape (study,); zero if none are given."""
         se = [e for _, errors in self.se for e in errors]
         stratum = [name for name, errors in self.se for _ in errors]
-        effects = Effects.from_estimates(np.zeros(len(se)), se, stratum=stratum, moderators=self.columns or None)
+        effects = Effects.from_estimates(
+            np.zeros(len(se)) if y is None else y, se, stratum=stratum, moderators=self.columns or None
+        )
         return arrange(self.model, effects)
 
 
@@ -140,7 +142,7 @@ def calibrate(
     for i in range(replications):
         truth = truths.isel(draw=[i])
         theta = truth["theta"].values[0, 0]
-        design = replace(blank, y=theta + blank.se * rng.standard_normal(theta.shape))
+        design = scenario.design(theta + blank.se * rng.standard_normal(theta.shape))
         try:
             posterior = sampler(fault(design) if fault else design, rng)
         except MetastrataError:
