@@ -44,7 +44,7 @@ class Visit:
         self.page.on("console", lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda r: None if r.url.startswith("data:") else self.requests.append(r.url))
-        self.page.goto((folder / "report.html").as_uri())
+        self.page.goto((folder / "report.html").as_uri(), timeout=120_000)
 
     def __enter__(self) -> Any:
         return self.page
@@ -132,7 +132,7 @@ def test_the_annex_opens_by_keyboard(chromium: Any, folder: Path) -> None:
 def test_without_javascript(chromium: Any, folder: Path) -> None:
     context = chromium.new_context(java_script_enabled=False, viewport=LAPTOP)
     page = context.new_page()
-    page.goto((folder / "report.html").as_uri())
+    page.goto((folder / "report.html").as_uri(), timeout=120_000)
     assert page.locator(".explorer .mean .value").first.is_visible()
     assert not page.locator(".explorer .controls").first.is_visible()
     assert page.locator("#results li").first.is_visible()
