@@ -58,11 +58,16 @@ def test_there_are_tables_and_plans():
     ]
 
 
+# Counts of single arms are levels: no direction of benefit is said for them.
+LEVELS = ("sle_msc_events",)
+
+
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_table_reads_without_a_fault(path):
     studies, faults = load_studies(path)
     assert faults == []
-    assert all(row.text("better") for row in studies.rows)
+    if path.stem not in LEVELS:
+        assert all(row.text("better") for row in studies.rows)
     assert all(row.text("source") for row in studies.rows)
 
 
