@@ -161,6 +161,10 @@ def as_json(
         "model": {
             "mean": plan.model.mean,
             "heterogeneity": plan.model.heterogeneity,
+            "reference": model.reference,
+            "inflation": dict(model.inflation),
+            "moderators": model.moderators,
+            "nested": model.nested,
             "priors": model.prior_lines(),
             "equations": model.equations(len(plan.strata)),
             **prior_record(plan),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metastrata.evidence.measures import MEASURES
 from metastrata.reporting.document import Block, Lines, Paragraph, Section, Text, joined, text
 from metastrata.reporting.record import Node
@@ -15,6 +17,12 @@ MEANS = {
     "exchangeable": "stratum means are exchangeable around an overall mean, with between-stratum SD omega",
     "common": "all strata share one mean",
     "independent": "each stratum has a mean of its own, with no borrowing",
+    "biased": "one stratum is taken as free of bias, and the means of the others are shifted by a bias with a prior",
+}
+TAUS = {
+    "common": "one between-study SD tau",
+    "independent": "a between-study SD tau for each stratum",
+    "exchangeable": "a between-study SD tau for each stratum, exchangeable around a typical one",
 }
 
 
@@ -58,14 +66,23 @@ def _effects(results: Node) -> Text:
 def _model(results: Node) -> str:
     model = results.raw["model"]
     if len(results.raw["strata"]) == 1:
-        return "A normal-normal random-effects model was fitted to each endpoint."
-    tau = (
-        "one between-study SD tau" if model["heterogeneity"] == "common" else "a between-study SD tau for each stratum"
-    )
+        return f"A random-effects model was fitted to each endpoint with two studies or more{_beside(model)}."
+    free = f" (free of bias: {results.raw['strata'][model['reference']]})" if model.get("reference") else ""
     return (
-        "A hierarchical normal-normal model was fitted to each endpoint, with study designs as strata: "
-        f"{MEANS[model['mean']]}; {tau}."
+        "A hierarchical random-effects model was fitted to each endpoint with two studies or more, with study designs "
+        f"as strata: {MEANS[model['mean']]}{free}; {TAUS[model['heterogeneity']]}{_beside(model)}."
     )
+
+
+def _beside(model: dict[str, Any]) -> str:
+    """What else the model has, if anything."""
+    inflated = ", ".join(f"{name} times {factor:g}" for name, factor in (model.get("inflation") or {}).items())
+    parts = {
+        f"; moderators {model.get('moderators')}": model.get("moderators"),
+        f"; several effects of one study nested by {model.get('nested')}": model.get("nested"),
+        f"; sampling variances inflated ({inflated})": inflated,
+    }
+    return "".join(words for words, there in parts.items() if there)
 
 
 def _priors(results: Node) -> Text:
