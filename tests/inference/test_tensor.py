@@ -319,3 +319,15 @@ def test_covariance_across_nested_studies_is_refused() -> None:
     model = ms.Model(mean="common", nested="site", priors={**COMMON, "tau_within": "half_normal(1)"})
     with pytest.raises(ms.MetastrataError, match="different studies"):
         arrange(model, effects(matrix))
+
+
+@pytest.mark.parametrize("name", ["biased", "moderator, partial"])
+def test_as_many_draws_as_nodes_are_draws(name: str) -> None:
+    """A table by draw and one common to all draws have then the same shape."""
+    choices, covariance = CASES[name]
+    solved = solve(arrange(ms.Model(**choices), effects(covariance)))
+    for size in {len(rule.t) for rule in place(solved.design, None).at(1).rules}:
+        tau = solved.draws(1, size, np.random.default_rng(1))["tau"]
+        assert tau.shape == (1, size, 2)
+        assert np.isfinite(tau).all()
+        assert tau.mean() == pytest.approx(solved.marginals["tau[a]"].mean, abs=0.3)

@@ -39,7 +39,7 @@ def _draw_scales(tensor: Tensor, size: int, rng: np.random.Generator) -> dict[st
     else:
         values, drawn = _draw_spreads(tensor, size, rng)
         rest = _given_taus(tensor, drawn)
-    later, _ = _chain(rest, tensor.rules[taus:], size, rng)
+    later, _ = _chain(rest, tensor.rules[taus:], size, rng, by_draw=True)
     names = [name for name, rule in (("tau_within", tensor.within), ("omega", tensor.omega)) if rule is not None]
     strata = len(tensor.design.strata)
     values["tau"] = np.stack(drawn * strata if taus == 1 else drawn, axis=-1)
@@ -47,17 +47,16 @@ def _draw_scales(tensor: Tensor, size: int, rng: np.random.Generator) -> dict[st
 
 
 def _chain(
-    mass: Floats, rules: tuple[ScaleRule, ...], size: int, rng: np.random.Generator
+    mass: Floats, rules: tuple[ScaleRule, ...], size: int, rng: np.random.Generator, *, by_draw: bool = False
 ) -> tuple[list[Floats], Floats]:
     """Draw along the first axes of a mass, one after another; what is left of it has a row for each draw.
 
-    The first axis of `mass` runs over draws if there is one more axis than there are rules and trailing axes say so:
-    a mass common to all draws is repeated.
+    The first axis of `mass` runs over draws if it is `by_draw`; otherwise it is the same for all of them.
     """
     drawn: list[Floats] = []
     current = mass
     for rule in rules:
-        shared = not drawn and current.shape[0] == len(rule.t) and current.shape[0] != size
+        shared = not drawn and not by_draw
         own = current.reshape(1, len(rule.t), -1) if shared else current.reshape(size, len(rule.t), -1)
         marginal = np.maximum(own.sum(2), 0)
         t = rule.draw(np.broadcast_to(marginal, (size, len(rule.t))), rng.random(size))

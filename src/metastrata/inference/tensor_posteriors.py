@@ -36,8 +36,8 @@ class Posteriors:
 
     nodes: Tensor
 
-    def mixture(self, what: Linear, moment: Floats | float = 0.0) -> NormalMixture:
-        """The posterior of something linear; `moment` is a part of the noise whose tail may be heavy."""
+    def mixture(self, what: Linear) -> NormalMixture:
+        """The posterior of something linear."""
         c = self.nodes.coefficients
         slope = np.broadcast_to(what.slope, (len(self.nodes.kept), c.mean.shape[2]))
         centre = np.einsum("np,njp->nj", slope, c.mean) + _column(what.offset)
