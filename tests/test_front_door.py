@@ -49,6 +49,7 @@ PUBLIC = {
     "PublishedPrior",
     "published_priors",
     "empirical",
+    "lkj",
     "Model",
     "Plan",
     "read_plan",

@@ -35,6 +35,7 @@ from .model.priors import uniform as uniform
 from .model.priors import mixture as mixture
 from .model.priors import truncated as truncated
 from .model.priors import empirical as empirical
+from .model.priors import lkj as lkj
 from .model.published import PublishedPrior as PublishedPrior
 from .model.published import published_priors as published_priors
 from .model.prior_words import in_words as in_words

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy import integrate
+from scipy import integrate, stats
 
 import metastrata.model.priors as priors
 from metastrata.errors import PriorError
+from metastrata.model.model import Model
 from metastrata.model.priors import FAMILIES, NAMES, half_normal, mixture, normal, prior
 
 # Each family: its text, the same with names, and its density written out by hand.
@@ -130,7 +131,47 @@ each = pytest.mark.parametrize(("text", "named", "density"), CASES, ids=[case[0]
 
 
 def test_every_family_has_its_case():
-    assert {text.split("(")[0] for text, *_ in CASES} == set(NAMES)
+    assert {text.split("(")[0] for text, *_ in CASES} | {"lkj"} == set(NAMES)
+
+
+def test_lkj_is_a_beta_distribution_between_minus_one_and_one():
+    for eta in (0.5, 1.0, 2.0, 7.5):
+        found, beta = priors.lkj(eta), stats.beta(eta, eta, loc=-1, scale=2)
+        x, q = np.linspace(-0.99, 0.99, 12), np.array([0.01, 0.3, 0.5, 0.9])
+        assert prior(f"lkj(eta={eta})") == found == prior(str(found))
+        assert_allclose(found.logpdf(x), beta.logpdf(x), rtol=1e-12, atol=1e-12)
+        assert_allclose(found.cdf(x), beta.cdf(x), rtol=1e-12)
+        assert_allclose(found.ppf(q), beta.ppf(q), rtol=1e-10, atol=1e-12)
+        assert found.limits == (-1.0, 1.0)
+        assert found.logpdf([-1.1, 1.1]).tolist() == [-np.inf, -np.inf]
+    draws = priors.lkj(2).sample(np.random.default_rng(1), 4000)
+    assert stats.kstest(draws, stats.beta(2, 2, loc=-1, scale=2).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lkj()", "takes one number"),
+        ("lkj(1, 2)", "takes one number"),
+        ("lkj(0)", "eta must be > 0"),
+        ("lkj(inf)", "eta must be > 0"),
+        ("lkj('a')", "eta must be a number"),
+        ("lkj(2, eta=2)", "takes one number"),
+        ("truncated(lkj(2), lower=0)", "cannot be truncated"),
+        ("mixture(0.5, lkj(2), 0.5, normal(0, 1))", "a component cannot itself"),
+        ("lkj(2, on='tau2')", "takes one number"),
+    ],
+)
+def test_an_lkj_prior_that_cannot_be(text, said):
+    with pytest.raises(PriorError, match=said):
+        prior(text)
+
+
+@pytest.mark.parametrize("name", ["mu", "tau"])
+def test_an_lkj_prior_is_one_of_correlations_only(name):
+    given = {"mu": "normal(0, 1)", "tau": "half_normal(1)", name: "lkj(2)"}
+    with pytest.raises(PriorError, match=f"not of {name}"):
+        Model(mean="common", priors=given)
 
 
 @each

@@ -13,7 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from metastrata.model.families import FAMILIES, SAMPLE, TABLE
+from metastrata.model.families import FAMILIES, LKJ, SAMPLE, TABLE
 from metastrata.model.priors import Prior
 from metastrata.model.quantile_table import quantile_table
 
@@ -90,7 +90,11 @@ def random_variable(name: str, families: Signature, p: Any, shape: tuple[int, ..
     first = families[0]
     if first in _FAMILIES:
         return _FAMILIES[first](lambda cls: lambda **kw: cls(name, **kw), p, shape=shape)
-    if first in (BETWEEN, ABOVE, BELOW):
+    if first == LKJ:
+        x = pm.Uniform(name, -1.0, 1.0, shape=shape)
+        constant = 2 * pt.gammaln(p[0]) - pt.gammaln(2 * p[0]) + 2 * (p[0] - 1) * math.log(2)
+        log_p = (p[0] - 1) * pt.log1p(-(x**2)) - constant
+    elif first in (BETWEEN, ABOVE, BELOW):
         x, correction = _within(name, first, p[0], p[1], shape)
         log_p = _density(families[1:], x, p[3:]) - p[2] + correction
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metastrata.errors import PriorError
-from metastrata.model.families import FAMILIES, IMPROPER, SAMPLE, TABLE, Floats, Support
+from metastrata.model.families import FAMILIES, IMPROPER, LKJ, SAMPLE, TABLE, Floats, Support
 from metastrata.model.formulas import FORMULAS, Formulas
 from metastrata.model.prior_checks import check
 
@@ -102,6 +102,8 @@ class Prior:
         if self.family == "uniform":
             low, high = self.parameters
             return (math.sqrt(low), math.sqrt(high)) if self.squared else (low, high)
+        if self.family == LKJ:
+            return -1.0, 1.0
         return (0.0 if _positive(self) else -math.inf), math.inf
 
     @property

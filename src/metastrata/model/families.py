@@ -46,7 +46,8 @@ FAMILIES: dict[str, Family] = {
 }
 UNBOUNDED = {"mean", "location", "meanlog", "lower", "upper"}
 SAMPLE, TABLE = "empirical_sample", "empirical_quantiles"
-NAMES = (*FAMILIES, "mixture", "truncated", "empirical")
+LKJ = "lkj"  # of a correlation matrix; as a prior of one number, that of two rows
+NAMES = (*FAMILIES, "mixture", "truncated", "empirical", LKJ)
 
 # Priors that integrate to no finite number: they can be read, and are refused with the reason (see `propriety`).
 IMPROPER: dict[str, str] = {

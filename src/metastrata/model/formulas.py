@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.model.families import TABLE
+from metastrata.model.families import LKJ, TABLE
 from metastrata.model.quantile_table import quantile_table
 from metastrata.model.special import half_normal_quantile, ndtri
 from metastrata.model.special import scipy as special
@@ -56,6 +56,13 @@ def _uniform_logpdf(x: Floats, a: float, b: float) -> Floats:
 
 
 _LOG2 = math.log(2)
+
+
+def _lkj_logpdf(x: Floats, eta: float) -> Floats:
+    """A correlation whose (1 + x) / 2 is beta(eta, eta)."""
+    constant = special.betaln(eta, eta) + (2 * eta - 1) * _LOG2
+    return np.asarray(special.xlog1py(eta - 1, -(x**2)) - constant)
+
 
 FORMULAS: dict[str, Formulas] = {
     "normal": Formulas(_normal_logpdf, lambda x, m, s: special.ndtr((x - m) / s), lambda q, m, s: m + s * ndtri(q)),
@@ -114,6 +121,11 @@ FORMULAS: dict[str, Formulas] = {
         lambda x, *pairs: quantile_table(*pairs).logpdf(x),
         lambda x, *pairs: quantile_table(*pairs).cdf(x),
         lambda q, *pairs: quantile_table(*pairs).ppf(q),
+    ),
+    LKJ: Formulas(
+        _lkj_logpdf,
+        lambda x, eta: special.betainc(eta, eta, np.clip((1 + x) / 2, 0, 1)),
+        lambda q, eta: 2 * special.betaincinv(eta, eta, q) - 1,
     ),
     "uniform": Formulas(
         _uniform_logpdf, lambda x, a, b: np.clip((x - a) / (b - a), 0, 1), lambda q, a, b: a + q * (b - a)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metastrata.errors import PriorError, nearest
+from metastrata.model.families import LKJ
 from metastrata.model.forms import check_form_prior
 from metastrata.model.prior_support import refuse_variances, require_one_scale
 from metastrata.model.priors import Prior, prior
@@ -70,6 +71,8 @@ def check_priors(
 
 
 def _supported(name: str, p: Prior) -> Prior:
+    if p.family == LKJ:
+        raise PriorError(f"{p} is a prior of correlations between endpoints (rho), not of {name}")
     if name in ("r", "baseline"):
         return check_form_prior(name, p)
     if not p.proper:

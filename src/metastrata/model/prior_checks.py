@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from metastrata.errors import PriorError, unknown
-from metastrata.model.families import FAMILIES, IMPROPER, NAMES, SAMPLE, TABLE, UNBOUNDED
+from metastrata.model.families import FAMILIES, IMPROPER, LKJ, NAMES, SAMPLE, TABLE, UNBOUNDED
 
 if TYPE_CHECKING:
     from metastrata.model.distribution import Prior
@@ -34,6 +34,8 @@ def check(prior: Prior) -> None:
         _sample(prior)
     elif prior.family == TABLE:
         _table(prior)
+    elif prior.family == LKJ:
+        _lkj(prior)
     elif prior.family in FAMILIES:
         _parameters(prior)
     elif prior.family not in IMPROPER:
@@ -77,6 +79,15 @@ def _parameters(prior: Prior) -> None:
         raise PriorError(f"uniform: lower must be below upper (got {prior})")
 
 
+def _lkj(prior: Prior) -> None:
+    if len(prior.parameters) != 1:
+        raise PriorError(f"lkj(eta) takes one number (got {len(prior.parameters)})")
+    eta = prior.parameters[0]
+    if not (math.isfinite(eta) and 0 < eta <= 1e4):
+        raise PriorError(f"lkj: eta must be > 0 and at most 10000 (got {eta:.15g}): 1 is even over all correlation "
+                         "matrices, more keeps them near no correlation")  # fmt: skip
+
+
 def _mixture(prior: Prior) -> None:
     if not prior.components or len(prior.components) != len(prior.parameters):
         raise PriorError(MIXTURE)
@@ -93,7 +104,7 @@ def _truncated(prior: Prior) -> None:
     if len(prior.components) != 1 or prior.bounds is None:
         raise PriorError("truncated takes a prior and lower=, upper=, or both: truncated(normal(0, 1), lower=0)")
     base, (low, high) = prior.components[0], prior.bounds
-    if base.family in ("truncated", "uniform", *IMPROPER):
+    if base.family in ("truncated", "uniform", LKJ, *IMPROPER):
         hint = ": write its ends as uniform(lower, upper)" if base.family == "uniform" else ""
         raise PriorError(f"truncated: {base} cannot be truncated{hint}")
     if math.isnan(low) or math.isnan(high) or not low < high:

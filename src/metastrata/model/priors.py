@@ -15,11 +15,11 @@ import numpy as np
 
 from metastrata.errors import PriorError, nearest, unknown
 from metastrata.model.distribution import On, Prior
-from metastrata.model.families import FAMILIES, IMPROPER, NAMES, SAMPLE, TABLE
+from metastrata.model.families import FAMILIES, IMPROPER, LKJ, NAMES, SAMPLE, TABLE
 from metastrata.model.prior_checks import MIXTURE, MOST
 
 __all__ = ["FAMILIES", "NAMES", "Prior", "cauchy", "empirical", "exponential", "gamma", "half_cauchy", "half_normal",
-           "half_student_t", "inverse_gamma", "log_normal", "log_t", "lomax", "mixture", "normal", "prior",
+           "half_student_t", "inverse_gamma", "lkj", "log_normal", "log_t", "lomax", "mixture", "normal", "prior",
            "student_t", "truncated", "uniform"]  # fmt: skip
 
 TRUNCATED = "truncated takes a prior and lower=, upper=, or both: truncated(normal(0, 1), lower=0)"
@@ -201,6 +201,21 @@ def empirical(
     return Prior(SAMPLE, tuple(values), on=on)
 
 
+def lkj(eta: float) -> Prior:
+    """Prior of the correlation matrix of several endpoints: density proportional to its determinant ^ (eta - 1).
+
+    1 is even over all correlation matrices; the larger `eta`, the nearer to no correlation. With two endpoints their
+    correlation rho has (1 + rho) / 2 ~ beta(eta, eta), and this is what `logpdf`, `cdf`, `ppf` and `sample` speak of.
+    Lewandowski, Kurowicka and Joe (2009, J Multivar Anal 100:1989).
+
+    Examples
+    --------
+    >>> lkj(2).range95()
+    (-0.8114..., 0.8114...)
+    """
+    return Prior(LKJ, (_float(LKJ, "eta", eta),))
+
+
 def prior(text: str | Prior) -> Prior:
     """Read a prior from text.
 
@@ -268,6 +283,10 @@ def _call(name: str, positional: list[Any], named: dict[str, Any]) -> Prior:
         if len(positional) > 1 or not set(named) <= {"sample", "quantiles", "on"} or (positional and "sample" in named):
             raise PriorError(EMPIRICAL)
         return empirical(*positional, **named)
+    if name == LKJ:
+        if len(positional) + len(named) != 1 or not set(named) <= {"eta"}:
+            raise PriorError("lkj(eta) takes one number: lkj(2)")
+        return lkj(*positional, **named)
     if name in IMPROPER:
         if positional or not set(named) <= {"on"}:
             raise PriorError(f"{name}() takes no numbers")
