@@ -198,7 +198,7 @@ def effects(
     ] = "refuse",
     variance: Annotated[str, typer.Option(help="Type of variance, such as LS, LS2 or UB.")] = "LS",
     before_after: Annotated[str, typer.Option(help="Before/after studies by SMCR, SMCRH or SMCRP.")] = "SMCR",
-    timepoint: Annotated[str, typer.Option(help="Several time points: refuse, first, last, or months.")] = "refuse",
+    timepoint: Annotated[str, typer.Option(help="Several time points: refuse, first, last, all, months.")] = "refuse",
     shared_control: Annotated[
         str, typer.Option(help="Shared control arms: refuse, split, combine or covariance.")
     ] = "refuse",

@@ -1,4 +1,4 @@
-"""Rows of one study that cannot all count: several time points, a control arm shared by several rows."""
+"""Rows that share a control arm, and what is done to a row before its effect is derived."""
 
 from __future__ import annotations
 
@@ -26,88 +26,17 @@ class Entry:
     texts: tuple[str, ...] = ()
 
 
-def choose_timepoints(
-    entries: Sequence[Entry], options: Options
-) -> tuple[list[Entry], list[tuple[Entry, str]], list[Fault]]:
-    """Keep one row of each study and endpoint, by the rule of the plan; say which rows were set aside, and why.
-
-    Without a rule, several time points are refused (F44), as are other rows that stand twice (F40, F41, F42).
-    """
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        groups[(entry.row.text("study").casefold(), entry.endpoint)].append(entry)
-    kept: set[int] = set()
-    aside: list[tuple[Entry, str]] = []
-    faults: list[Fault] = []
-    for group in groups.values():
-        months = [entry.row.value("timepoint_months") for entry in group]
-        times = [m for m in months if m is not None]
-        apart = len(group) > 1 and len(set(times)) == len(group)
-        if not apart or options.timepoint == "refuse":
-            kept |= {id(entry) for entry in group}
-            faults += _standing_twice(group, apart)
-            continue
-        wanted = _wanted(times, options.timepoint)
-        for entry, month in zip(group, times, strict=True):
-            if month == wanted:
-                kept.add(id(entry))
-            else:
-                aside.append((entry, f"another time point ({month:g} months; {wanted:g} is taken, by the rule)"))
-    return [entry for entry in entries if id(entry) in kept], aside, faults
-
-
-def _wanted(times: Sequence[float], rule: str | float) -> float:
-    if rule == "first":
-        return min(times)
-    if rule == "last":
-        return max(times)
-    return min(times, key=lambda month: (abs(month - float(rule)), month))
-
-
-def _standing_twice(group: Sequence[Entry], apart: bool) -> list[Fault]:
-    """A study may stand only once for an endpoint."""
-    first = group[0]
-    advice = "name its arms or reports apart, or leave one row out with 'no: reason'"
-    faults = []
-    for entry in group[1:]:
-        where = f"(first in row {first.row.number})"
-        if apart:
-            times = ", ".join(f"{entry.row.value('timepoint_months'):g}" for entry in group)
-            code, message = (
-                "F44",
-                (
-                    f"the study stands twice for this endpoint {where}, at several time points ({times} months): "
-                    'choose the rule in the plan, timepoint = "first", "last" or a number of months, or leave rows '
-                    "out with 'no: reason'"
-                ),
-            )
-        elif entry.row.cells == first.row.cells:
-            code, message = "F41", f"the row is an exact copy of row {first.row.number}: delete one"
-        elif entry.stratum != first.stratum:
-            code, message = (
-                "F42",
-                (
-                    f"the study stands twice for this endpoint {where}, in two strata ({first.stratum}, {entry.stratum}"
-                    f"): its patients would count twice; {advice}"
-                ),
-            )
-        else:
-            code, message = "F40", f"the study stands twice for this endpoint {where}: {advice}"
-        faults.append(replace(entry.row.fault(message, "study"), code=code))
-    return faults
-
-
 def share_controls(entries: Sequence[Entry], options: Options) -> tuple[list[Entry], list[Fault]]:
     """Deal with rows that declare one control arm (column shared_control): refuse, split, combine, or keep both.
 
     Split divides the patients of the control arm evenly (Cochrane Handbook 23.3.4); combine takes the treated arms as
     one (6.5.2.10); effects kept get their covariance later, by `control_covariances`.
     """
-    groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, float | None], list[Entry]] = defaultdict(list)
     for entry in entries:
         name = entry.row.text("shared_control")
         if name:
-            groups[(entry.stratum, entry.endpoint, name.casefold())].append(entry)
+            groups[(entry.stratum, entry.endpoint, name.casefold(), visit_of(entry, options))].append(entry)
     changed: dict[int, Entry | None] = {}
     faults: list[Fault] = []
     for group in groups.values():
@@ -126,6 +55,11 @@ def share_controls(entries: Sequence[Entry], options: Options) -> tuple[list[Ent
         else:
             changed |= done
     return [e for entry in entries if (e := changed.get(id(entry), entry)) is not None], faults
+
+
+def visit_of(entry: Entry, options: Options) -> float | None:
+    """The month of a row where every visit is kept: arms are shared at a visit, not across visits."""
+    return entry.row.value("timepoint_months") if options.timepoint == "all" else None
 
 
 def _refused(group: Sequence[Entry], options: Options) -> list[Fault]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -69,6 +70,17 @@ class Source:
     studies: Studies
     options: Options
     strata: tuple[str, ...] | None = None
+
+
+def labels_of(items: Sequence[Effect]) -> list[str]:
+    """The studies' names; where a study stands several times for an endpoint, with the month of the visit."""
+    times = Counter((item.study, item.endpoint) for item in items)
+    return [
+        f"{item.study} at {item.metric.months:g} months"
+        if times[item.study, item.endpoint] > 1 and item.metric.months is not None
+        else item.study
+        for item in items
+    ]
 
 
 def check_direction(direction: object) -> None:

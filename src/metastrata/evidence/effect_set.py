@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
-from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction
+from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction, labels_of
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
 from metastrata.evidence.notebook import html_table
+from metastrata.evidence.recipes import Metric
 from metastrata.evidence.studies import ALL
+from metastrata.evidence.timepoints import Visit, repeats, times_of, visit_faults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +110,17 @@ class Effects:
         return tuple(item.study for item in self.items)
 
     @property
+    def months(self) -> NDArray[np.float64]:
+        """Months since treatment at which each effect was measured, shape (study,); NaN where unknown."""
+        return np.array([math.nan if i.metric.months is None else i.metric.months for i in self.items])
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Studies that stand at several time points of one endpoint."""
+        times = Counter((item.study, item.endpoint) for item in self.items)
+        return tuple(dict.fromkeys(study for (study, _), n in times.items() if n > 1))
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """Endpoint names."""
         return tuple(dict.fromkeys(item.endpoint for item in self.items))
@@ -188,12 +201,15 @@ class Effects:
     def to_frame(self) -> pd.DataFrame:
         """One row per effect: study, stratum, endpoint, y, se, and how it was derived.
 
-        Where effects are not independent, the column ``covariance`` says with which others they covary, in words.
+        Where a study stands at several time points, ``months`` says when. Where effects are not independent, the
+        column ``covariance`` says with which others they covary, in words.
         """
         import pandas as pd
 
         columns = ("study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row")
         frame = pd.DataFrame([{c: getattr(item, c) for c in columns} for item in self.items], columns=list(columns))
+        if self.repeated:
+            frame.insert(3, "months", self.months)
         if self.covariances:
             frame["covariance"] = list(self.covariance_texts)
         return frame
@@ -202,9 +218,10 @@ class Effects:
     def covariance_texts(self) -> tuple[str, ...]:
         """For each effect, the others it covaries with: "0.025 with Lee 2019 b", or "", shape (study,)."""
         texts: list[list[str]] = [[] for _ in self.items]
+        names = labels_of(self.items)
         for i, j, value in self.covariances:
-            texts[i].append(f"{value:.6g} with {self.items[j].study}")
-            texts[j].append(f"{value:.6g} with {self.items[i].study}")
+            texts[i].append(f"{value:.6g} with {names[j]}")
+            texts[j].append(f"{value:.6g} with {names[i]}")
         return tuple("; ".join(text) for text in texts)
 
     @classmethod
@@ -217,6 +234,7 @@ class Effects:
         endpoint: str = "effect",
         better: Better | None = None,
         *,
+        months: ArrayLike | None = None,
         covariance: ArrayLike | None = None,
         moderators: Mapping[str, Sequence[object]] | None = None,
     ) -> Effects:
@@ -232,6 +250,9 @@ class Effects:
             Name of the endpoint.
         better : {"lower", "higher"}, optional
             Direction of benefit, needed for P(benefit).
+        months : array_like, shape (study,), optional
+            When each estimate was measured, since treatment. With it a study may stand at several visits, in their
+            order; see `fit_course`.
         covariance : array_like, shape (study, study), optional
             Known covariance of the estimates, with ``se**2`` on its diagonal; independent by default.
         moderators : mapping, optional
@@ -241,7 +262,8 @@ class Effects:
         ------
         InputError
             If lengths differ or a value is not a number; a TableError naming every row where a value is missing or
-            not finite, an SE is not positive, a name stands twice, or covariances are impossible.
+            not finite, an SE is not positive, a name stands twice, a visit has no time, an impossible one or the
+            wrong place, or covariances are impossible.
 
         Examples
         --------
@@ -264,19 +286,19 @@ class Effects:
         if not len(errors) == len(names) == len(strata) == k:
             raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}")
         cells = rows_of(moderators or {}, k)
+        times = [None] * k if months is None else times_of(months, k)
         items = [
-            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i])
+            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i],
+                   metric=Metric(months=times[i]))
             for i in range(k)
-        ]
+        ]  # fmt: skip
         faults = [fault for item in items for fault in bad_estimate(item)]
-        faults += [
-            Fault(f"the name '{name}' stands twice", None, "study", name, code="F40")
-            for name, times in Counter(names).items()
-            if times > 1
-        ]
+        visits = [Visit(item.study, item.endpoint, item.metric.months, item.row) for item in items]
+        faults += repeats(visits) if months is None else visit_faults(visits)
         if not faults and covariance is not None:
-            pairs = given(covariance, errors, names)
-            faults = indefinite(errors, pairs, names)
+            labels = labels_of(items)
+            pairs = given(covariance, errors, labels)
+            faults = indefinite(errors, pairs, labels)
         if faults:
             raise TableError("estimates", faults)
         order = tuple(dict.fromkeys(strata))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
-from metastrata.evidence.arms import Entry, choose_timepoints, share_controls
+from metastrata.evidence.arms import Entry, share_controls
 from metastrata.evidence.compute import Derived, compute, factor_of, mixed_metrics, unit_faults
 from metastrata.evidence.covariances import among, indefinite
 from metastrata.evidence.derive import recipe
@@ -18,7 +17,7 @@ from metastrata.evidence.effect import Better as Better
 from metastrata.evidence.effect import Effect as Effect
 from metastrata.evidence.effect import Excluded as Excluded
 from metastrata.evidence.effect import Source as Source
-from metastrata.evidence.effect import check_direction
+from metastrata.evidence.effect import check_direction, labels_of
 from metastrata.evidence.effect_set import Effects as Effects
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import (
@@ -36,6 +35,7 @@ from metastrata.evidence.recipes import (
 from metastrata.evidence.screening import screen
 from metastrata.evidence.shared_controls import control_covariances
 from metastrata.evidence.studies import ALL, Row, Studies, studies_from_frame
+from metastrata.evidence.timepoints import choose_timepoints, timepoint_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def effect_sizes(
     units: Mapping[str, Mapping[str, float]] | None = None,
     variance: str = "LS",
     before_after: BeforeAfter = "SMCR",
-    timepoint: Timepoint = "refuse",
+    timepoint: Timepoint | str = "refuse",
     shared_control: SharedControl = "refuse",
     zero_cells: ZeroCells = "only0",
     on_missing: OnMissing = "refuse",
@@ -81,8 +81,9 @@ def effect_sizes(
         Type of variance, of those the measure has (`Measure.variances`).
     before_after : {"SMCR", "SMCRH", "SMCRP"}
         How before/after studies are standardised: by the SD before, the same without equal SDs, by both SDs.
-    timepoint : {"refuse", "first", "last"} or float
-        Which row of a study with several ``timepoint_months`` counts; a number takes the nearest.
+    timepoint : {"refuse", "first", "last", "all"} or float
+        Which row of a study with several ``timepoint_months`` counts; 6 (or "nearest(6)") takes the nearest to 6
+        months, "all" keeps every visit, for `fit_course`.
     shared_control : {"refuse", "split", "combine", "covariance"}
         Rows that declare one control arm (column ``shared_control``): divide its patients, combine the treated arms, or
         keep both effects and their covariance (`Effects.covariance`).
@@ -125,7 +126,7 @@ def effect_sizes(
     for what, (choice, choices) in chosen.items():
         if choice not in get_args(choices):
             raise InputError(unknown(what, str(choice), get_args(choices)))
-    _check_timepoint(timepoint)
+    rule = timepoint_rule(timepoint)
     if variance not in MEASURES[measure].variances:
         raise InputError(unknown(f"variance of {measure}", variance, MEASURES[measure].variances))
     known = [name or "effect" for name in studies.endpoints]
@@ -134,7 +135,7 @@ def effect_sizes(
             raise InputError(unknown("endpoint", name, known))
     for direction in (better or {}).values():
         check_direction(direction)
-    options = Options(measure, _correlation(r), change_scores, units or {}, variance, before_after, timepoint,
+    options = Options(measure, _correlation(r), change_scores, units or {}, variance, before_after, rule,
                       shared_control, zero_cells, on_missing, counts)  # fmt: skip
     effects, more = derive_effects(studies, options, better=better, strata=strata, endpoints=endpoints)
     if faults := [fault for fault in without_echoes([*faults, *more]) if fault.stops]:
@@ -154,13 +155,6 @@ def _correlation(r: object) -> float | Literal["independent"] | None:
     if not isinstance(r, (int, float, np.number)) or isinstance(r, bool) or not -1 < float(r) < 1:
         raise InputError(f"r = {r} is not a correlation: it must lie between -1 and 1, without the ends")
     return float(r)
-
-
-def _check_timepoint(rule: object) -> None:
-    if isinstance(rule, (int, float)) and not isinstance(rule, bool) and math.isfinite(rule) and rule >= 0:
-        return
-    if rule not in ("refuse", "first", "last"):
-        raise InputError(f"timepoint = {rule!r}: choose from refuse, first, last, or a number of months")
 
 
 def derive_effects(
@@ -195,7 +189,7 @@ def derive_effects(
     items = [item for stratum in order for item in items if item.stratum == stratum]
     scaled = [(entry, found, factor_of(entry, found, options)) for entry, found in derived]
     pairs, more = control_covariances(scaled, items, options)
-    faults += more + indefinite(np.array([i.se for i in items]), pairs, [i.study for i in items])
+    faults += more + indefinite(np.array([i.se for i in items]), pairs, labels_of(items))
     notes += [replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes]
     source = Source(studies, options, None if strata is None else tuple(strata))
     effects = Effects(
@@ -241,15 +235,19 @@ def rederive(effects: Effects, **changes: Any) -> Effects | None:
         source.studies, replace(source.options, **changes), better=effects.better, strata=source.strata,
         endpoints=effects.endpoints,
     )  # fmt: skip
-    found = {(e.study, e.stratum, e.endpoint): e for e in new.items}
-    wanted = [(e.study, e.stratum, e.endpoint) for e in effects.items]
+    found = {_key(e): e for e in new.items}
+    wanted = [_key(e) for e in effects.items]
     if not all(key in found for key in wanted):
         return None
     at = {key: place for place, key in enumerate(wanted)}
-    places = {i: at[key] for i, e in enumerate(new.items) if (key := (e.study, e.stratum, e.endpoint)) in at}
+    places = {i: at[key] for i, e in enumerate(new.items) if (key := _key(e)) in at}
     items = tuple(found[key] for key in wanted)
     pairs = among(new.covariances, places)
     return replace(effects, items=items, notes=new.notes, source=new.source, covariances=pairs)
+
+
+def _key(item: Effect) -> tuple[str, str, str, float | None]:
+    return item.study, item.stratum, item.endpoint, item.metric.months
 
 
 def _entries(

@@ -34,7 +34,7 @@ SharedControl = Literal["refuse", "split", "combine", "covariance"]
 OnMissing = Literal["refuse", "drop"]
 Counts = Literal["refuse", "convert"]
 ZeroCells = Literal["only0", "if0all", "all", "none"]
-Timepoint = Literal["refuse", "first", "last"] | float
+Timepoint = Literal["refuse", "first", "last", "all"] | float
 Scale = Literal["raw", "change", "other"]
 INDEPENDENT, REVMAN = "independent", "RevMan"
 
@@ -63,8 +63,9 @@ class Options:
         leaves other formulas at "LS", as RevMan takes them ready-made.
     before_after : {"SMCR", "SMCRH", "SMCRP"}
         How before/after studies are standardised.
-    timepoint : {"refuse", "first", "last"} or float
-        Which row of a study with several time points is taken; a number takes the one nearest to so many months.
+    timepoint : {"refuse", "first", "last", "all"} or float
+        Which row of a study with several time points is taken; a number takes the one nearest to so many months, "all"
+        keeps every visit, for an analysis of the course over time.
     shared_control : {"refuse", "split", "combine", "covariance"}
         What to do with rows that share a control arm: divide its patients among them, take the treated arms as one, or
         keep the effects with their covariance.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from metastrata.errors import Fault
-from metastrata.evidence.arms import Entry
+from metastrata.evidence.arms import Entry, visit_of
 from metastrata.evidence.covariances import Pair
 from metastrata.evidence.effect import Effect
 from metastrata.evidence.measures import pooled_sd
@@ -127,11 +127,11 @@ def control_covariances(
     if options.shared_control != "covariance":
         return (), []
     place = {item.row: i for i, item in enumerate(items)}
-    groups: dict[tuple[str, str, str], list[tuple[Entry, Recipe, float]]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, float | None], list[tuple[Entry, Recipe, float]]] = defaultdict(list)
     for entry, found, factor in derived:
         name = entry.row.text("shared_control").casefold()
         if name and entry.row.number in place:
-            groups[(entry.stratum, entry.endpoint, name)].append((entry, found, factor))
+            groups[(entry.stratum, entry.endpoint, name, visit_of(entry, options))].append((entry, found, factor))
     pairs: list[Pair] = []
     faults: list[Fault] = []
     for group in groups.values():

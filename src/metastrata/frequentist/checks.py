@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
+from metastrata.evidence.timepoints import several_visits
 from metastrata.frequentist.moments import Floats, Samples
 from metastrata.model.formula import design
 
@@ -23,6 +24,8 @@ def require_independent(effects: Effects) -> None:
     InputError
         With the model that takes them.
     """
+    if effects.repeated:
+        raise InputError(several_visits(effects))
     if effects.covariances:
         names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
         raise InputError(

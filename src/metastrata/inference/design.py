@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metastrata.errors import ModelError, nearest
 from metastrata.evidence.effects import Effects
+from metastrata.evidence.timepoints import several_visits
 from metastrata.inference.moderators import clusters, design_columns
 from metastrata.inference.rows import Rows, rotate
 from metastrata.model.forms import study_effects
@@ -170,6 +171,8 @@ def _check_size(effects: Effects) -> None:
         raise ModelError(
             f"one endpoint at a time: choose with effects.endpoint(...) among {', '.join(effects.endpoints)}"
         )
+    if effects.repeated:
+        raise ModelError(several_visits(effects))
     if len(effects) == 0:
         raise ModelError("there is no study to analyse")
     if len(effects) == 1:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from metastrata.errors import nearest
+from metastrata.errors import InputError, nearest
 from metastrata.evidence.effects import Better
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.recipes import (
@@ -19,6 +19,7 @@ from metastrata.evidence.recipes import (
     ZeroCells,
 )
 from metastrata.evidence.tables import TableChoices
+from metastrata.evidence.timepoints import timepoint_rule
 from metastrata.model.answers import DEFAULT, answer_named
 from metastrata.model.conclusions import conclusion
 from metastrata.model.forms import Correlation, LikelihoodForm, study_effects
@@ -56,11 +57,18 @@ def _answers(names: list[str]) -> list[str]:
 
 
 def _timepoint(value: Any) -> Any:
-    """A rule for studies with several time points."""
-    value = _number(value)
-    if value is None or value in ("refuse", "first", "last") or (isinstance(value, float) and value >= 0):
+    """A rule for studies with several time points; all of them at once have a section of their own."""
+    if value is None:
         return value
-    raise ValueError("choose from refuse, first, last, or a number of months")
+    try:
+        rule = timepoint_rule(value)
+    except InputError as error:
+        words = "choose from refuse, first, last, or a number of months, such as 6 or nearest(6)"
+        raise ValueError(words + str(error).partition("nearest(6)")[2]) from None
+    if rule == "all":
+        raise ValueError("each endpoint counts a study once: choose first, last or a number of months; the visits "
+                         "together are analysed by the section [visits]")  # fmt: skip
+    return rule
 
 
 def _pair(value: Any) -> Any:
