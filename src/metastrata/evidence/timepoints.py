@@ -233,4 +233,4 @@ def several_visits(effects: Effects) -> str:
     name = effects.repeated[0]
     months = ", ".join(f"{item.metric.months:g}" for item in effects.items if item.study == name)
     return (f"{name} stands at several visits ({months} months), of the same patients: fit_course(effects, ...) takes "
-            "visits together; to pool one of them, choose timepoint = 'last', 'first' or a number of months")  # fmt: skip
+            "visits together; to pool one, choose timepoint = 'last', 'first' or a number of months")  # fmt: skip
