@@ -171,7 +171,7 @@ def test_effects_of_the_lupus_table_in_less_than_a_second() -> None:
         (["--unit", "urine_protein"], "unit = 'urine_protein': write 'ENDPOINT: UNIT = FACTOR"),
         (["--unit", "urine_protein: mg = no"], "factors above 0"),
         (["--unit", "urine_protein: mg = 0"], "factors above 0"),
-        (["--timepoint", "lst"], "timepoint = 'lst': choose from refuse, first, last, or a number of months"),
+        (["--timepoint", "lst"], "timepoint = 'lst': choose from refuse, first, last, all, or a number of months"),
         (["--timepoint", "-3"], "timepoint = -3"),
         (["--variance", "XX"], "unknown variance of SMD 'XX'"),
         (["--shared-control", "spilt"], "did you mean 'split'?"),
