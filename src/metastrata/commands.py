@@ -189,7 +189,7 @@ def effects(
     measure: Annotated[
         str,
         typer.Option(
-            help="Effect measure: SMD, MD, OR, RR, RD, GEN, ROM, IRR, PLO, PETO, SMDH, SMD1, SMCC, PPC2 or SMCRD."
+            help="Effect measure: SMD, MD, OR, RR, RD, GEN, ROM, IRR, IRLN, PLO, PETO, SMDH, SMD1, SMCC, PPC2 or SMCRD."
         ),
     ] = "SMD",
     r: Annotated[str | None, typer.Option(help="Pre-post correlation where none is printed, or 'independent'.")] = None,

@@ -156,11 +156,17 @@ def _count(things: Sequence[object], name: str) -> str:
 
 
 def without_echoes(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults without repeats: one per cell, the first found, and one of each wording."""
+    """The faults without repeats: one per cell, the first found, and one of each wording.
+
+    A row does not wait for cells that are filled, but wrongly: their own faults say so.
+    """
     kept: list[Fault] = []
     for fault in faults:
         cell = (fault.row, fault.column)
         if fault in kept or (fault.column and any((f.row, f.column) == cell for f in kept)):
+            continue
+        wanted = fault.message.partition(": ")[2].partition(" (or ")[0].split(", ")
+        if fault.severity == "waiting" and {f.column for f in kept if f.row == fault.row} >= set(wanted):
             continue
         kept.append(fault)
     return kept

@@ -75,6 +75,7 @@ COLUMNS: dict[str, Column] = {
         Column("time_treated", "number", ("t1i", "time.e")),
         Column("time_control", "number", ("t2i", "time.c")),
         Column("events", "count", ("xi", "event")),
+        Column("person_time", "number", ("person_years",)),
         # an effect as printed
         Column("md", "number"),
         Column("smd", "number"),

@@ -35,6 +35,7 @@ from metastrata.evidence.studies import Row
 
 __all__ = ["FORMULAS", "INDEPENDENT", "NO_R", "ChangeScores", "Options", "Origin", "Recipe", "recipe"]
 _EVENTS = ("events_treated", "events_control")
+_ONE_ARM = ("PLO", "IRLN")
 _SINGLE_GROUP = ("self_controlled", "before_after", "pre_post", "single_arm", "case_series")
 _PAIRED = (*BEFORE_AFTER, "mean_change")
 _OF_MEANS = (*measures.STANDARDISED, "MD", "ROM")
@@ -105,12 +106,8 @@ def _is_single(row: Row) -> bool:
 
 
 def _waiting(row: Row, measure: str) -> Fault:
-    if measure == "IRR":
-        cells = "events_treated, time_treated, events_control, time_control (or y with se)"
-    elif measure == "PLO":
-        cells = "events, n (or y with se)"
-    elif measure in measures.COUNT_MEASURES:
-        cells = "events_treated, n_treated, events_control, n_control (or y with se)"
+    if measure in measures.COUNT_MEASURES:
+        cells = f"{', '.join(c for c in _counted(measure) if row.value(c) is None)} (or y with se)"
     elif measure == "GEN":
         cells = "y with se"
     elif row.text("design").casefold() in _SINGLE_GROUP or row.value("n") is not None:
@@ -123,21 +120,26 @@ def _waiting(row: Row, measure: str) -> Fault:
     return row.fault(f"waits for extraction: {cells}", severity="waiting", code="F16")
 
 
-def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
-    if measure == "PLO":
-        needed: tuple[str, ...] = ("events", "n")
-    elif measure == "IRR":
-        needed = ("events_treated", "time_treated", "events_control", "time_control")
+def _counted(measure: str) -> tuple[str, ...]:
+    """The columns that a measure of counts is computed from: events, and of how many or in which time, by arm."""
+    arms = ("",) if measure in _ONE_ARM else ("_treated", "_control")
+    if measure in ("IRR", "IRLN"):
+        of = {"": "person_time", "_treated": "time_treated", "_control": "time_control"}
     else:
-        needed = ("events_treated", "n_treated", "events_control", "n_control")
+        of = {arm: f"n{arm}" for arm in arms}
+    return tuple(column for arm in arms for column in (f"events{arm}", of[arm]))
+
+
+def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
+    needed = _counted(measure)
     faults = _other_arms(row, measure) or missing(row, needed)
     if faults:
         return faults
-    if measure == "IRR":
+    pairs = list(zip(needed[::2], needed[1::2], strict=True))
+    if measure in ("IRR", "IRLN"):
         faults = [row.fault(f"{row.value(column):g} is no time at risk: it must be above 0", column, code="F18")
-                  for column in ("time_treated", "time_control") if (row.value(column) or 0.0) <= 0]  # fmt: skip
+                  for _, column in pairs if (row.value(column) or 0.0) <= 0]  # fmt: skip
     else:
-        pairs = zip(needed[::2], needed[1::2], strict=True)
         faults = [row.fault(f"{row.value(events):g} events among {row.value(n):g} patients", events, code="F18")
                   for events, n in pairs if (row.value(events) or 0.0) > (row.value(n) or 0.0)]  # fmt: skip
     if measure == "smd_from_counts":
@@ -149,13 +151,17 @@ def _from_events(row: Row, measure: str) -> Recipe | list[Fault]:
 
 def _other_arms(row: Row, measure: str) -> list[Fault]:
     """A row of single-arm counts where two arms are wanted, or the other way round: one fault, with the way out."""
-    if measure == "PLO" and not has_any(row, ("events",)):
-        message = ("the row has two arms; the log odds of a proportion takes one arm a row: put each arm into a row of "
-                   "its own, with events and n, or choose measure OR, RR or RD")  # fmt: skip
+    rates = measure in ("IRR", "IRLN")
+    if measure in _ONE_ARM and not has_any(row, ("events",)):
+        own, others = ("person_time", "IRR") if rates else ("n", "OR, RR or RD")
+        name = measures.MEASURES[measure].name
+        message = (f"the row has two arms; the {name} takes one arm a row: put each arm into a row of its own, with "
+                   f"events and {own}, or choose measure {others}")  # fmt: skip
         return [replace(row.fault(message, "events"), code="F16")]
-    if measure != "PLO" and not has_any(row, _EVENTS):
-        message = ("the row has one arm (events, n); a comparison needs events_treated and events_control: analyse "
-                   "single arms with measure PLO, in a plan of their own, or leave the row out")  # fmt: skip
+    if measure not in _ONE_ARM and not has_any(row, _EVENTS):
+        of, single = ("person_time", "IRLN") if rates else ("n", "PLO")
+        message = (f"the row has one arm (events, {of}); a comparison needs events_treated and events_control: analyse "
+                   f"single arms with measure {single}, in a plan of their own, or leave the row out")  # fmt: skip
         return [replace(row.fault(message, "events_treated"), code="F16")]
     return []
 

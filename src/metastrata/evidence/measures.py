@@ -18,6 +18,7 @@ from metastrata.evidence.measures_counts import (
     PLO_VARIANCES,
     RD_VARIANCES,
     log_odds_ratio,
+    log_rate,
     log_rate_ratio,
     log_risk_ratio,
     logit_proportion,
@@ -56,7 +57,7 @@ from metastrata.evidence.measures_two_groups import (
 
 __all__ = [
     "COUNT_MEASURES", "MEASURES", "STANDARDISED", "Estimate", "Floats", "Measure", "arrays", "difference_of_changes",
-    "hedges_j", "log_odds_ratio", "log_rate_ratio", "log_risk_ratio", "logit_proportion", "mc", "md",
+    "hedges_j", "log_odds_ratio", "log_rate", "log_rate_ratio", "log_risk_ratio", "logit_proportion", "mc", "md",
     "peto_odds_ratio", "pooled_sd", "ppc2", "risk_difference", "rom", "romc", "sd_of_change", "smcc", "smcc_from_d",
     "smcr", "smcrh", "smcrp", "smd", "smd1", "smd_from_counts", "smd_from_d", "smdh", "unbiased_r",
 ]  # fmt: skip
@@ -146,6 +147,8 @@ _ALL = (
             (("events_treated", "time_treated", "events_control", "time_control"), ("y", "se")), "exp", null=1.0),
     Measure("PLO", "log odds of a proportion", "logarithm of odds", (("events", "n"), ("y", "se")), "expit",
             ("one group",), PLO_VARIANCES, float("nan")),
+    Measure("IRLN", "log incidence rate", "logarithm of a rate", (("events", "person_time"), ("y", "se")), "exp",
+            ("one group",), null=float("nan")),
 )  # fmt: skip
 MEASURES: dict[str, Measure] = {measure.code: measure for measure in _ALL}
 STANDARDISED = tuple(measure.code for measure in _ALL if measure.scale == _SD)
@@ -156,4 +159,5 @@ COUNT_MEASURES: dict[str, Callable[..., Estimate]] = {
     "PETO": peto_odds_ratio,
     "IRR": log_rate_ratio,
     "PLO": logit_proportion,
+    "IRLN": log_rate,
 }

@@ -217,6 +217,21 @@ def log_rate_ratio(
         return np.log(x1 / t1) - np.log(x2 / t2), 1 / x1 + 1 / x2
 
 
+def log_rate(events: ArrayLike, time: ArrayLike, *, add: float = 0.5, to: str = "only0") -> Estimate:
+    """Log incidence rate of one group, events per person-time (metafor "IRLN"); 1/2 added where there is no event.
+
+    Examples
+    --------
+    >>> y, variance = log_rate(9, 1487)
+    >>> round(float(y), 4), round(float(variance), 4)
+    (-5.1073, 0.1111)
+    """
+    x, t = arrays(events, time)
+    (x,) = _continuity([x], add, to)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(x / t), 1 / x
+
+
 def logit_proportion(
     events: ArrayLike, n: ArrayLike, *, variance: str = "LS", add: float = 0.5, to: str = "only0"
 ) -> Estimate:

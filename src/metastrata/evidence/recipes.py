@@ -203,6 +203,7 @@ FORMULAS: dict[str, Formula] = {
     "IRR": Formula(measures.log_rate_ratio, _TWO, "none"),
     "smd_from_counts": Formula(measures.smd_from_counts, _TWO, "SD of a logistic variable"),
     "PLO": Formula(measures.logit_proportion, "level of one group", "none", PLO_VARIANCES),
+    "IRLN": Formula(measures.log_rate, "level of one group", "none"),
     "as_reported": Formula(_as_reported, "as reported", "as reported"),
 }
 

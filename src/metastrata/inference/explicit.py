@@ -17,7 +17,7 @@ from metastrata.inference.design import Design, arrange
 from metastrata.inference.gaussian import cluster_strata
 from metastrata.inference.graph_forms import prior_of_r
 from metastrata.inference.graph_priors import numbers, random_variable, signature
-from metastrata.inference.grid.counts import OddsRatio, Proportion
+from metastrata.inference.grid.counts import OddsRatio, Proportion, Rate, RateRatio
 from metastrata.inference.grid.forms import Form
 from metastrata.inference.grid.likelihoods import BeforeAfter, NoncentralT, Normal
 from metastrata.model.model import Model
@@ -163,7 +163,7 @@ def _likelihood(design: Design, theta: Any) -> None:
     for i, own in enumerate(form.likelihoods):
         kinds.setdefault(type(own), []).append(i)
     writers = {Normal: _normals, NoncentralT: _noncentral, BeforeAfter: _before_after, OddsRatio: _odds_ratios,
-               Proportion: _proportions}  # fmt: skip
+               Proportion: _proportions, RateRatio: _rate_ratios, Rate: _rates}  # fmt: skip
     for kind, which in kinds.items():
         writers[kind](form, which, theta[np.array(which)])
 
@@ -215,3 +215,16 @@ def _proportions(form: Form, which: list[int], theta: Any) -> None:
     own = [o for i in which if isinstance(o := form.likelihoods[i], Proportion)]
     counts = np.array([(o.events, o.n) for o in own], dtype=int)
     pm.Binomial("events", n=counts[:, 1], logit_p=theta, observed=counts[:, 0])
+
+
+def _rate_ratios(form: Form, which: list[int], theta: Any) -> None:
+    own = [o for i in which if isinstance(o := form.likelihoods[i], RateRatio)]
+    baseline = _prior("baseline", own[0].baseline, (len(own),))
+    treated, control = (np.array([getattr(o, name) for o in own]) for name in ("treated", "control"))
+    pm.Poisson("events_control", control[:, 1] * pt.exp(baseline), observed=control[:, 0].astype(int))
+    pm.Poisson("events_treated", treated[:, 1] * pt.exp(baseline + theta), observed=treated[:, 0].astype(int))
+
+
+def _rates(form: Form, which: list[int], theta: Any) -> None:
+    counts = np.array([(o.events, o.n) for i in which if isinstance(o := form.likelihoods[i], Rate)])
+    pm.Poisson("events", counts[:, 1] * pt.exp(theta), observed=counts[:, 0].astype(int))

@@ -140,6 +140,8 @@ class PriorPredictive:
         if self.measure == "PLO":
             risks = [100 / (1 + math.exp(-limit)) for limit in (low, high)]
             return f"between {low:.2f} and {high:.2f} (risks of {risks[0]:.2g} % to {risks[1]:.3g} %)."
+        if self.measure == "IRLN":
+            return f"between {low:.2f} and {high:.2f} (rates of {math.exp(low):.2g} to {math.exp(high):.3g})."
         if self.measure in LOGARITHMIC:
             text = f"between {low:.2f} and {high:.2f} (ratios of {math.exp(low):.2g} to {math.exp(high):.3g})"
             limit = f"a ratio beyond {math.e:.1f} or {1 / math.e:.2f}"

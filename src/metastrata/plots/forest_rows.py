@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 Kind = Literal["stratum", "study", "excluded", "mean", "prediction", "contrast", "overall", "reference"]
 Interval = tuple[float, float, float]  # estimate, lower, upper
 Density = tuple[NDArray[np.float64], NDArray[np.float64]]
-NAMES = {"GEN": "Effect", "ROM": "Ratio of means", "PETO": "Peto OR", "IRR": "Rate ratio", "PLO": "Log odds"}
+NAMES = {
+    "GEN": "Effect",
+    "ROM": "Ratio of means",
+    "PETO": "Peto OR",
+    "IRR": "Rate ratio",
+    "PLO": "Log odds",
+    "IRLN": "Rate",
+}
 ROWS_PER_PAGE = 40
 CONTINUED = ", continued"
 

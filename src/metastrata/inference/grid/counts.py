@@ -1,4 +1,6 @@
-"""Likelihoods of counts: two binomials on the log odds ratio with the baseline integrated out, or one on its logit.
+"""Likelihoods of counts: two arms on their log ratio with the baseline integrated out, or one arm on its level.
+
+Binomial on the scale of log odds, or Poisson on that of log rates.
 
 They are tabulated on a graded grid and fitted by normal densities as wide as its spacing.
 """
@@ -30,6 +32,12 @@ def log_binomial(events: float, n: float, logit: Floats) -> Floats:
     """Log probability of `events` among `n` at a logit of the risk."""
     constant = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
     return np.asarray(constant + events * logit - n * np.logaddexp(0.0, logit))
+
+
+def log_poisson(events: float, time: float, log_rate: Floats) -> Floats:
+    """Log probability of `events` in a time at risk, at a log rate."""
+    mean = np.exp(np.minimum(math.log(time) + log_rate, FARTHEST - 100))
+    return np.asarray(events * (math.log(time) + log_rate) - mean - special.gammaln(events + 1))
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ class OddsRatio:
         """Bumps, closer at each level."""
         return _parts(self, level)
 
+    @property
+    def log_arm(self) -> Callable[[float, float, Floats], Floats]:
+        """Log probability of the events of an arm."""
+        return log_binomial
+
     def log_prior(self, b: Floats) -> Floats:
         """Log density of the baseline's log odds, between its ends."""
         if self.baseline.family != "uniform":
@@ -87,7 +100,8 @@ class OddsRatio:
         """Log likelihood at each theta, by Gauss-Legendre around the mode of b, stretched at its ends."""
 
         def log_joint(b: Floats) -> Floats:
-            return log_binomial(*self.control, b) + log_binomial(*self.treated, b + theta[:, None]) + self.log_prior(b)
+            log = self.log_arm
+            return log(*self.control, b) + log(*self.treated, b + theta[:, None]) + self.log_prior(b)
 
         middle, width = self._placed(theta, log_joint)
         ends = [np.clip(np.arcsinh((end - middle) / width), -STRETCH, STRETCH)[:, None] for end in self.ends]
@@ -156,6 +170,44 @@ class Proportion:
     def parts(self, level: int, r: float | None = None) -> Parts:
         """Bumps, closer at each level."""
         return _parts(self, level)
+
+
+@dataclass(frozen=True)
+class RateRatio(OddsRatio):
+    """Two Poisson counts on the log rate ratio, the control arm's log rate integrated out under its prior.
+
+    ``events_control ~ poisson(time_control exp(b))``, ``events_treated ~ poisson(time_treated exp(b + theta))``: the
+    times at risk are offsets. `treated` and `control` hold events and time. An arm without events enters as it is.
+    """
+
+    name: str = "Poisson, baseline integrated out"
+
+    @property
+    def log_arm(self) -> Callable[[float, float, Floats], Floats]:
+        """Log probability of the events of an arm."""
+        return log_poisson
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Log rate ratio and its SE with 1/2 added to both counts."""
+        a, c = self.treated[0] + 0.5, self.control[0] + 0.5
+        return math.log(a / self.treated[1] * self.control[1] / c), math.sqrt(1 / a + 1 / c)
+
+
+@dataclass(frozen=True)
+class Rate(Proportion):
+    """One Poisson count on its log rate: ``events ~ poisson(n exp(theta))``, `n` being the time at risk."""
+
+    name: str = "Poisson"
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Log rate and its SE with 1/2 added to the count."""
+        return math.log((self.events + 0.5) / self.n), math.sqrt(1 / (self.events + 0.5))
+
+    def log_likelihood(self, theta: Floats, level: int = 2) -> Floats:
+        """Log likelihood at each theta."""
+        return log_poisson(self.events, self.n, theta)
 
 
 Counted = OddsRatio | Proportion

@@ -12,7 +12,7 @@ from metastrata.evidence.measures_tools import hedges_j, pooled_sd
 from metastrata.evidence.recipes import Statistics
 from metastrata.inference.densities import spread_points
 from metastrata.inference.grid.correlations import CorrelationRule
-from metastrata.inference.grid.counts import OddsRatio, Proportion
+from metastrata.inference.grid.counts import OddsRatio, Proportion, Rate, RateRatio
 from metastrata.inference.grid.likelihoods import BeforeAfter, Likelihood, NoncentralT, Normal
 from metastrata.model.forms import StudyEffects, study_effects
 from metastrata.model.model import Model
@@ -115,11 +115,15 @@ def _likelihood(model: Model, item: Effect, reach: float) -> Likelihood:
     if exact and found is not None:
         if found.formula in _STANDARDISED:
             return _noncentral(item, found)
-        if found.formula in ("OR", "PLO") and all(float(value).is_integer() for value in found.arguments):
+        if found.formula in _COUNTED and all(
+            float(value).is_integer() for value in found.arguments[:: _COUNTED[found.formula]]
+        ):
             return _counts(model, found, reach)
     return Normal(item.y, item.se)
 
 
+# Counts, and which of the arguments must be whole numbers: all, or every other where the times at risk stand between.
+_COUNTED = {"OR": 1, "PLO": 1, "IRR": 2, "IRLN": 2}
 _STANDARDISED = ("smd", "smd_from_d", "smd1", "smcr", "smcc", "smcc_from_d")
 
 
@@ -143,13 +147,19 @@ def _noncentral(item: Effect, found: Statistics) -> NoncentralT:
 
 
 def _counts(model: Model, found: Statistics, reach: float) -> Likelihood:
-    a = found.arguments
-    if found.formula == "PLO":
-        return Proportion(a[0], a[1], reach)
+    a, rates = found.arguments, found.formula in ("IRR", "IRLN")
+    if found.formula in ("PLO", "IRLN"):
+        return (Rate if rates else Proportion)(a[0], a[1], reach)
     baseline = _prior(model, "baseline")
     if baseline is None:
         raise PriorError(
-            "the binomial likelihood needs the prior of the baseline, the control arm's risk: for example "
+            "the Poisson likelihood needs the prior of the baseline, the control arm's log rate per unit of time: for "
+            "example baseline = 'normal(0, 10)'"
+            if rates
+            else "the binomial likelihood needs the prior of the baseline, the control arm's risk: for example "
             "baseline = 'uniform(0, 1)' of the risk itself, or 'normal(0, 10)' of its log odds"
         )
-    return OddsRatio((a[0], a[1]), (a[2], a[3]), baseline, reach)
+    if rates and baseline.family == "uniform":
+        raise PriorError(f"{baseline} of the baseline is a prior of a risk, and these are rates: write one of the "
+                         "control arm's log rate per unit of time, for example normal(0, 10)")  # fmt: skip
+    return (RateRatio if rates else OddsRatio)((a[0], a[1]), (a[2], a[3]), baseline, reach)
