@@ -218,3 +218,27 @@ def test_pooled_with_their_covariance_as_metafor_does():
     script = r_script(effects)
     assert "known <- data.frame(a = 1 + c(0.0), b = 1 + c(1.0),\n  covariance = c(0.02))" in script
     assert "rma.mv(yi, V, random = ~ 1 | effect" in script
+
+
+def test_estimates_of_several_endpoints_with_their_covariance() -> None:
+    given = {
+        "study": ["Lee", "Lee", "Kim"],
+        "endpoint": ["pain", "function", "pain"],
+        "better": {"pain": "lower", "function": "higher"},
+    }
+    matrix = [[0.04, 0.01, 0], [0.01, 0.09, 0], [0, 0, 0.01]]
+    effects = Effects.from_estimates([1, 2, 3], [0.2, 0.3, 0.1], **given, covariance=matrix)
+    assert effects.endpoints == ("pain", "function")
+    assert effects.better == {"pain": "lower", "function": "higher"}
+    assert effects.covariance_texts == ("0.01 with Lee (function)", "0.01 with Lee (pain)", "")
+    later = Effects.from_estimates([1, 2, 3], [0.2, 0.3, 0.1], **given).with_covariance(matrix)
+    assert later == effects
+    assert later.fingerprint == effects.fingerprint
+    with pytest.raises(TableError, match=r"Lee \(pain\) and Lee \(function\) are impossible"):
+        later.with_covariance([[0.04, 0.07, 0], [0.07, 0.09, 0], [0, 0, 0.01]])
+    with pytest.raises(InputError, match="unknown endpoint 'pian'"):
+        Effects.from_estimates([1, 2, 3], [0.2, 0.3, 0.1], **{**given, "better": {"pian": "lower"}})
+    with pytest.raises(TableError, match="'Lee' stands twice"):
+        Effects.from_estimates([1, 2, 3], [0.2, 0.3, 0.1], **{**given, "endpoint": ["pain", "pain", "function"]})
+    with pytest.raises(InputError, match="endpoint 2"):
+        Effects.from_estimates([1, 2, 3], [0.2, 0.3, 0.1], **{**given, "endpoint": ["pain", "function"]})

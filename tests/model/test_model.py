@@ -60,7 +60,7 @@ def test_a_stratum_without_its_prior_is_told_with_the_closest():
         (
             {"mean": "exchangable"},
             ModelError,
-            "choose from common, exchangeable, independent, biased; did you mean 'exchangeable'?",
+            "choose from common, exchangeable, independent, biased, offset; did you mean 'exchangeable'?",
         ),
         (
             {"heterogeneity": "shared"},

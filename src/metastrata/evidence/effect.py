@@ -73,20 +73,35 @@ class Source:
 
 
 def labels_of(items: Sequence[Effect]) -> list[str]:
-    """The studies' names; where a study stands several times for an endpoint, with the month of the visit."""
+    """The studies' names; of a study that stands several times with the endpoint, and with the month of the visit."""
     times = Counter((item.study, item.endpoint) for item in items)
-    return [
-        f"{item.study} at {item.metric.months:g} months"
-        if times[item.study, item.endpoint] > 1 and item.metric.months is not None
-        else item.study
-        for item in items
-    ]
+    endpoints = Counter(study for study, _ in times)
+    labels = []
+    for item in items:
+        label = f"{item.study} ({item.endpoint})" if endpoints[item.study] > 1 else item.study
+        visits = times[item.study, item.endpoint] > 1 and item.metric.months is not None
+        labels.append(f"{label} at {item.metric.months:g} months" if visits else label)
+    return labels
 
 
 def check_direction(direction: object) -> None:
     """Refuse anything that is no direction of benefit."""
     if direction not in get_args(Better):
         raise InputError(unknown("direction of benefit", str(direction), get_args(Better)))
+
+
+def directions_of(better: Better | Mapping[str, Better] | None, about: Sequence[str]) -> dict[str, Better]:
+    """The direction of benefit by endpoint; one word is that of all."""
+    if isinstance(better, Mapping):
+        for name in better:
+            if name not in about:
+                raise InputError(f"better: {unknown('endpoint', str(name), dict.fromkeys(about))}")
+        found = dict(better)
+    else:
+        found = dict.fromkeys(about, better) if better is not None else {}
+    for direction in found.values():
+        check_direction(direction)
+    return found
 
 
 def bad_estimate(item: Effect) -> list[Fault]:

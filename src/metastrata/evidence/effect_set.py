@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
-from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, check_direction, labels_of
+from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, directions_of, labels_of
 from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
 from metastrata.evidence.notebook import html_table
@@ -136,7 +136,9 @@ class Effects:
     def fingerprint(self) -> str:
         """SHA-256 of study, stratum, endpoint, y, se and covariances, in any order: the same data or not."""
         lines = sorted(f"{item.study}\t{item.stratum}\t{item.endpoint}\t{item.y!r}\t{item.se!r}" for item in self.items)
-        tied = sorted((*sorted((self.items[i].study, self.items[j].study)), value) for i, j, value in self.covariances)
+        several = len(self.endpoints) > 1
+        names = [f"{item.study}\t{item.endpoint}" if several else item.study for item in self.items]
+        tied = sorted((*sorted((names[i], names[j])), value) for i, j, value in self.covariances)
         return hashlib.sha256("\n".join([*lines, *map(repr, tied)]).encode()).hexdigest()
 
     def endpoint(self, name: str) -> Effects:
@@ -176,6 +178,31 @@ class Effects:
         )
         kept = self._keep(lambda item: item.study not in names)
         return replace(kept, excluded=kept.excluded + gone)
+
+    def with_covariance(self, covariance: ArrayLike) -> Effects:
+        """The same effects with this covariance matrix of their sampling errors, in the order of `items`.
+
+        Parameters
+        ----------
+        covariance : array_like, shape (effect, effect)
+            With ``se**2`` on its diagonal.
+
+        Raises
+        ------
+        InputError
+            If it is no such matrix; a TableError if no effects can have it.
+
+        Examples
+        --------
+        >>> made = Effects.from_estimates([0.5, 0.3], [0.2, 0.1], study=["Lee", "Lee"], endpoint=["pain", "function"])
+        >>> made.with_covariance([[0.04, 0.012], [0.012, 0.01]]).covariances
+        ((0, 1, 0.012),)
+        """
+        rows = labels_of(self.items)
+        pairs = given(covariance, self.se, rows)
+        if faults := indefinite(self.se, pairs, rows):
+            raise TableError("estimates", faults)
+        return replace(self, covariances=pairs)
 
     def _keep(self, wanted: Callable[[Effect], bool]) -> Effects:
         kept = [i for i, item in enumerate(self.items) if wanted(item)]
@@ -231,8 +258,8 @@ class Effects:
         se: ArrayLike,
         study: Sequence[str] | None = None,
         stratum: Sequence[str] | None = None,
-        endpoint: str = "effect",
-        better: Better | None = None,
+        endpoint: str | Sequence[str] = "effect",
+        better: Better | Mapping[str, Better] | None = None,
         *,
         months: ArrayLike | None = None,
         covariance: ArrayLike | None = None,
@@ -246,10 +273,10 @@ class Effects:
             Estimates and their standard errors.
         study, stratum : sequence of str, optional
             Names; by default "study 1", ... in one stratum, "all".
-        endpoint : str
-            Name of the endpoint.
-        better : {"lower", "higher"}, optional
-            Direction of benefit, needed for P(benefit).
+        endpoint : str or sequence of str
+            Name of the endpoint; or of that of each estimate, so that a study may stand in several rows.
+        better : {"lower", "higher"} or mapping, optional
+            Direction of benefit, needed for P(benefit); for several endpoints by endpoint.
         months : array_like, shape (study,), optional
             When each estimate was measured, since treatment. With it a study may stand at several visits, in their
             order; see `fit_course`.
@@ -277,18 +304,19 @@ class Effects:
             raise InputError("y and se must be numbers") from None
         if estimates.ndim > 1 or errors.ndim > 1:
             raise InputError(f"y and se must be one-dimensional (got {estimates.shape} and {errors.shape})")
-        if better is not None:
-            check_direction(better)
         pairs: tuple[Pair, ...] = ()
         k = len(estimates)
         names = [f"study {i}" for i in range(1, k + 1)] if study is None else [str(s) for s in study]
         strata = [ALL] * k if stratum is None else [str(s) for s in stratum]
-        if not len(errors) == len(names) == len(strata) == k:
-            raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}")
+        about = [endpoint] * k if isinstance(endpoint, str) else [str(e) for e in endpoint]
+        if not len(errors) == len(names) == len(strata) == len(about) == k:
+            raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}"
+                             f"{'' if isinstance(endpoint, str) else f', endpoint {len(about)}'}")  # fmt: skip
+        directions = directions_of(better, about)
         cells = rows_of(moderators or {}, k)
         times = [None] * k if months is None else times_of(months, k)
         items = [
-            Effect(names[i], strata[i], endpoint, float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i],
+            Effect(names[i], strata[i], about[i], float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i],
                    metric=Metric(months=times[i]))
             for i in range(k)
         ]  # fmt: skip
@@ -304,5 +332,4 @@ class Effects:
         order = tuple(dict.fromkeys(strata))
         items.sort(key=lambda item: order.index(item.stratum))
         places = {(item.row or 0) - 1: place for place, item in enumerate(items)}
-        return cls(tuple(items), "GEN", order, {endpoint: better} if better else {},
-                   covariances=among(pairs, places))  # fmt: skip
+        return cls(tuple(items), "GEN", order, directions, covariances=among(pairs, places))

@@ -144,7 +144,7 @@ def repeats(visits: Iterable[Visit]) -> list[Fault]:
         Fault(
             f"the name '{name}' stands twice: visits of one study need months = [...]", None, "study", name, code="F40"
         )
-        for name, times in Counter(visit.study for visit in visits).items()
+        for (name, _), times in Counter((visit.study, visit.endpoint) for visit in visits).items()
         if times > 1
     ]
 

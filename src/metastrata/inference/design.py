@@ -127,6 +127,11 @@ def arrange(model: Model, effects: Effects) -> Design:
     PriorError
         If a prior is missing for a stratum or a coefficient, or is improper.
     """
+    if model.endpoints != "independent":
+        raise ModelError(
+            f"a model with endpoints = '{model.endpoints}' is fitted to several endpoints at once by ms.fit(model, "
+            "effects); this is done for one endpoint at a time: take endpoints = 'independent'"
+        )
     _check_size(effects)
     require_proper(model, effects)
     strata = effects.strata

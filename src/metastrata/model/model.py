@@ -19,8 +19,16 @@ from metastrata.model.forms import (
 )
 from metastrata.model.parameters import PriorSpec, check_priors, parameters_of
 from metastrata.model.priors import Prior, prior
+from metastrata.model.several_endpoints import (
+    Endpoints,
+    Within,
+    check_several,
+    check_several_priors,
+    checked_within,
+    several_equations,
+)
 
-Mean = Literal["common", "exchangeable", "independent", "biased"]
+Mean = Literal["common", "exchangeable", "independent", "biased", "offset"]
 Heterogeneity = Literal["common", "independent", "exchangeable"]
 
 
@@ -42,8 +50,9 @@ class Model:
 
     Parameters
     ----------
-    mean : {"exchangeable", "common", "independent", "biased"}
-        How the stratum means are related.
+    mean : {"exchangeable", "common", "independent", "biased", "offset"}
+        How the stratum means are related. "offset" (several endpoints at once): what another design adds to the
+        reference is exchangeable over endpoints, ``mu_es = mu_e + offset_s + omega_offset z_es``.
     heterogeneity : {"independent", "common", "exchangeable"}
         A between-study SD tau for each stratum, one for all, or one for each around a typical one.
     priors : mapping
@@ -52,9 +61,11 @@ class Model:
         heterogeneity); ``beta`` (moderators); ``tau_within`` (nested effects). ``tau`` and ``bias`` may be mappings
         from stratum to prior, ``beta`` from coefficient to prior. Beside these, where wanted: ``r``, the pre-post
         correlation of before/after studies that do not print it (cut to -1..1); ``baseline``, the control arm's risk
-        for an exact likelihood of counts (uniform within 0..1: the risk itself; any other: its log odds).
+        for an exact likelihood of counts (uniform within 0..1: the risk itself; any other: its log odds). With several
+        endpoints ``rho``, ``lkj(2)`` for example; where wanted ``rho_within``; with mean = "offset" ``offset`` and
+        ``omega_offset``; and ``mu`` and ``tau`` may be mappings from endpoint to prior.
     reference : str, optional
-        With a biased mean: the stratum that is taken to be free of bias.
+        With a biased or an offset mean: the stratum that is taken to be free of bias.
     inflation : mapping, optional
         From stratum to the factor by which the sampling variances of its studies are multiplied, 1 or more.
     moderators : str, optional
@@ -75,6 +86,13 @@ class Model:
         to it (power prior). 1 counts it in full, 0 leaves it out. A stratum not named counts in full.
     correlation : {"own", "shared"}
         Where ``r`` has a prior: whether each study has its own, or all have the same.
+    endpoints : {"independent", "correlated", "exchangeable"}
+        One endpoint at a time; several at once, with correlated study effects (multivariate meta-analysis); or the
+        endpoints of one trial, whose true effects scatter about the mean of their domain, all towards benefit.
+    within : float or mapping, optional
+        With several endpoints: the correlation of the sampling errors of two endpoints of one study where `Effects`
+        has no covariance: one number (both in the direction of benefit), or one for each pair as the effects stand,
+        ``{"verbal": {"math": 0.66}}``. A prior of it is that of ``rho_within``.
 
     Raises
     ------
@@ -86,7 +104,9 @@ class Model:
     Notes
     -----
     An additive bias of the other designs, and an inflated variance, follow Spiegelhalter and Best (2003, Stat Med
-    22:3687) and Welton et al. (2009, J R Stat Soc A 172:119).
+    22:3687) and Welton et al. (2009, J R Stat Soc A 172:119); several endpoints Jackson, Riley and White (2011, Stat
+    Med 30:2481), with the prior of their correlations of Lewandowski, Kurowicka and Joe (2009, J Multivar Anal
+    100:1989).
 
     Examples
     --------
@@ -105,6 +125,8 @@ class Model:
     study_effects: StudyEffects | str = "normal"
     weights: Mapping[str, float] = field(default_factory=dict)
     correlation: Correlation = "own"
+    endpoints: Endpoints = "independent"
+    within: Within = None
 
     def __post_init__(self) -> None:
         if self.mean not in get_args(Mean):
@@ -117,24 +139,34 @@ class Model:
             raise ModelError(unknown("correlation", str(self.correlation), get_args(Correlation)))
         object.__setattr__(self, "study_effects", study_effects(self.study_effects))
         object.__setattr__(self, "weights", checked_weights(self.weights))
-        if self.mean == "biased" and not self.reference:
-            raise ModelError("mean = 'biased' needs the stratum that is taken to be free of bias: reference = 'rct'")
-        if self.reference and self.mean != "biased":
+        object.__setattr__(self, "within", checked_within(self.within))
+        check_several(self)
+        if self.mean in ("biased", "offset") and not self.reference:
             raise ModelError(
-                f"reference = '{self.reference}' has a meaning only with mean = 'biased' (here: {self.mean})"
+                f"mean = '{self.mean}' needs the stratum that is taken to be free of bias: reference = 'rct'"
+            )
+        if self.reference and self.mean not in ("biased", "offset"):
+            raise ModelError(
+                f"reference = '{self.reference}' has a meaning only with mean = 'biased' or 'offset' (here: "
+                f"{self.mean})"
             )
         for stratum, factor in self.inflation.items():
             if not (math.isfinite(factor) and factor >= 1):
                 raise ModelError(f"inflation of '{stratum}' multiplies its variances: 1 or more (got {factor!r})")
-        checked = check_priors(self.parameters, self.priors, self.heterogeneity, self.reference)
+        several = self.endpoints != "independent"
+        checked = check_priors(self.parameters, self.priors, self.heterogeneity, self.reference, several)
+        if several:
+            check_several_priors(checked)
         object.__setattr__(self, "priors", checked)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters that have a prior."""
-        allowed = ("r", "baseline") if self.likelihood == "exact" else ("r",)
+        several = self.endpoints != "independent"
+        allowed = ("rho_within",) if several else ("r", "baseline") if self.likelihood == "exact" else ("r",)
         asked = tuple(name for name in allowed if name in self.priors)
         own = parameters_of(self.mean, self.heterogeneity, self.moderators, self.nested)
+        own = (*own, "rho") if self.endpoints == "correlated" else own
         return (*own, *asked)
 
     def prior(self, parameter: str, label: str | None = None) -> Prior:
@@ -166,4 +198,4 @@ class Model:
 
     def equations(self, strata: int = 2) -> list[str]:
         """The model as lines of mathematics in plain text, for this number of strata."""
-        return equations(self, strata)
+        return equations(self, strata) if self.endpoints == "independent" else several_equations(self, strata)

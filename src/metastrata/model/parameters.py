@@ -9,6 +9,7 @@ from metastrata.model.families import LKJ
 from metastrata.model.forms import check_form_prior
 from metastrata.model.prior_support import refuse_variances, require_one_scale
 from metastrata.model.priors import Prior, prior
+from metastrata.model.several_endpoints import check_correlation_prior
 
 PriorSpec = Prior | str | Mapping[str, Prior | str]
 
@@ -17,8 +18,10 @@ SCALES = {
     "omega": "a standard deviation",
     "spread": "the standard deviation of log tau",
     "tau_within": "a standard deviation",
+    "omega_offset": "a standard deviation",
 }
-BY_LABEL = {"tau", "bias", "beta"}
+BY_LABEL = {"tau", "bias", "beta", "offset"}
+BY_ENDPOINT = {"mu", "tau"}
 
 
 def parameters_of(mean: str, heterogeneity: str, moderators: str, nested: str) -> tuple[str, ...]:
@@ -26,6 +29,8 @@ def parameters_of(mean: str, heterogeneity: str, moderators: str, nested: str) -
     has = {
         "omega": mean == "exchangeable",
         "bias": mean == "biased",
+        "offset": mean == "offset",
+        "omega_offset": mean == "offset",
         "spread": heterogeneity == "exchangeable",
         "beta": bool(moderators),
         "tau_within": bool(nested),
@@ -34,7 +39,11 @@ def parameters_of(mean: str, heterogeneity: str, moderators: str, nested: str) -
 
 
 def check_priors(
-    parameters: Sequence[str], given: Mapping[str, PriorSpec], heterogeneity: str, reference: str | None
+    parameters: Sequence[str],
+    given: Mapping[str, PriorSpec],
+    heterogeneity: str,
+    reference: str | None,
+    several: bool = False,
 ) -> dict[str, PriorSpec]:
     """The priors as objects, in the order of the parameters.
 
@@ -60,17 +69,20 @@ def check_priors(
         if not isinstance(spec, Mapping):
             checked[name] = _supported(name, prior(spec))
             continue
-        if name not in BY_LABEL or (name == "tau" and heterogeneity != "independent"):
+        by_endpoint = several and name in BY_ENDPOINT
+        if not by_endpoint and (name not in BY_LABEL or (name == "tau" and heterogeneity != "independent")):
             raise PriorError(f"the prior of {name} cannot differ by stratum in this model")
-        if name == "bias" and reference in spec:
+        if name in ("bias", "offset") and reference in spec:
             raise PriorError(
-                f"the reference stratum '{reference}' is taken to be free of bias: it has no prior of bias"
+                f"the reference stratum '{reference}' is taken to be free of bias: it has no prior of {name}"
             )
         checked[name] = {str(label): _supported(name, prior(p)) for label, p in spec.items()}
     return checked
 
 
 def _supported(name: str, p: Prior) -> Prior:
+    if name in ("rho", "rho_within") and p.proper:
+        return check_correlation_prior(name, p)
     if p.family == LKJ:
         raise PriorError(f"{p} is a prior of correlations between endpoints (rho), not of {name}")
     if name in ("r", "baseline"):
