@@ -2,7 +2,8 @@
 
 One overall mean with a normal prior and one tau: given tau everything is normal, and tau is integrated by one
 Gauss-Legendre rule on the stretch of ``asinh(tau / smallest SE)`` that holds the posterior, found for each item by
-looking twice. Each item is computed with two numbers of nodes; their difference is its error. What this pass cannot do
+looking twice. Each item is computed with two numbers of nodes; their difference is its error, and where it is not small
+the item is done again with more. What this pass cannot do
 (priors that rise or vanish at zero, tails without moments) it marks, for the careful kernels to do.
 """
 
@@ -25,8 +26,10 @@ __all__ = ["Batch", "BatchResult", "as_batch", "in_one_pass", "solve_batch", "su
 Floats = NDArray[np.float64]
 Columns = tuple[Floats, Floats, Floats, Floats, Floats, Floats]
 
-NODES = (36, 48)
-BLOCK = 80_000
+NODES = (32, 44)
+MORE = (40, 56)  # for the items the first numbers of nodes are not enough for
+ENOUGH = 1e-5
+BLOCK = 160_000
 MOST = 500
 
 
@@ -90,29 +93,36 @@ def solve_batch(
     studies : bool
         Whether to add every study's effect.
     """
+    p, at = np.asarray(probabilities), np.asarray(points)
     size = max(1, BLOCK // (max(NODES) * batch.y.shape[1]))
     found = [
-        _block(_part(batch, slice(i, i + size)), np.asarray(probabilities), np.asarray(points), studies)
+        _block(_part(batch, np.arange(i, min(i + size, len(batch.y)))), p, at, studies, NODES)
         for i in range(0, len(batch.y), size)
     ]
-    return BatchResult(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    rest = np.flatnonzero((columns[-1] > ENOUGH) & np.isfinite(columns[-1]))
+    for i in range(0, len(rest), size):
+        own = rest[i : i + size]
+        for column, better in zip(columns, _block(_part(batch, own), p, at, studies, MORE), strict=True):
+            column[own] = better
+    return BatchResult(*columns)
 
 
-def _part(batch: Batch, own: slice) -> Batch:
-    return Batch(batch.y[own], batch.se[own], batch.mu_mean[own], batch.mu_sd[own], batch.tau[own])
+def _part(batch: Batch, own: NDArray[np.intp]) -> Batch:
+    return Batch(batch.y[own], batch.se[own], batch.mu_mean[own], batch.mu_sd[own], [batch.tau[i] for i in own])
 
 
-def _block(batch: Batch, p: Floats, points: Floats, studies: bool) -> Columns:
+def _block(batch: Batch, p: Floats, points: Floats, studies: bool, nodes: tuple[int, int]) -> Columns:
     with np.errstate(all="ignore"):
         problem = Problem.of(batch)
         low, high, heavy = problem.stretch()
-        coarse, fine = (problem.solved(low, high, n) for n in NODES)
+        coarse, fine = (problem.solved(low, high, n) for n in nodes)
         mixtures = fine.mixtures(studies)
         mean, sd = moments(*mixtures)
         quantiles = mixture_quantiles(*mixtures, mean, sd, p)
         below = cdf(*mixtures, np.broadcast_to(points, (*mean.shape, len(points))))
         tau_mean, tau_sd, tau_quantiles, tau_below = fine.tau(p, points)
-        error = _error(coarse, fine, mixtures[1].shape[1], (mean, sd, quantiles), (tau_mean, tau_sd, tau_quantiles))
+        error = _error(coarse, fine, studies, p, (mean, sd, quantiles), (tau_mean, tau_sd, tau_quantiles))
         error = np.where(heavy | ~np.isfinite(error), np.inf, error)
 
     def merged(effects: Floats, tau: Floats) -> Floats:
@@ -128,16 +138,24 @@ def _block(batch: Batch, p: Floats, points: Floats, studies: bool) -> Columns:
     )
 
 
-def _error(coarse: Solved, fine: Solved, rows: int, effects: tuple[Floats, ...], tau: tuple[Floats, ...]) -> Floats:
+def _error(
+    coarse: Solved, fine: Solved, studies: bool, p: Floats, effects: tuple[Floats, ...], tau: tuple[Floats, ...]
+) -> Floats:
     """Largest difference between two numbers of nodes, in posterior SDs."""
-    weight, centre, spread = coarse.mixtures(rows > 2)
+    mixtures = coarse.mixtures(studies)
     mean, sd, quantiles = effects
-    other_mean, other_sd = moments(weight, centre, spread)
+    other_mean, other_sd = moments(*mixtures)
     gaps = [np.abs(other_mean - mean) / sd, np.abs(other_sd - sd) / sd]
-    missed = np.abs(cdf(weight, centre, spread, quantiles) - cdf(*fine.mixtures(rows > 2), quantiles))
-    height = pdf(*fine.mixtures(rows > 2), quantiles) * sd[..., None]
-    gaps.append((np.where(missed > 1e-12, missed, 0.0) / height).max(2))
-    tau_mean, tau_sd, _ = tau
+    if len(p):
+        missed = np.abs(cdf(*mixtures, quantiles) - p)
+        height = pdf(*mixtures, quantiles) * sd[..., None]
+        gaps.append((np.where(missed > 1e-12, missed, 0.0) / height).max(2))
     first, second, *_ = coarse.tau(np.empty(0), np.empty(0))
-    own = np.maximum(np.abs(first - tau_mean), np.abs(second - tau_sd)) / tau_sd
-    return np.max([*(gap.max(1) for gap in gaps), own, np.abs(coarse.log_evidence - fine.log_evidence)], axis=0)
+    own = np.maximum(np.abs(first - tau[0]), np.abs(second - tau[1]))
+    if len(p):
+        # The density of tau between the nodes converges geometrically: with more of them its error is a power of this.
+        power = fine.t.shape[1] / coarse.t.shape[1]
+        gaps.append((coarse.tau_off(tau[2], p) / tau[1][:, None]) ** power)
+    return np.max(
+        [*(gap.max(1) for gap in gaps), own / tau[1], np.abs(coarse.log_evidence - fine.log_evidence)], axis=0
+    )

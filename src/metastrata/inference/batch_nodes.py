@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
-LOOKS = (36, 24)
-DROP = 20.0
+LOOKS = (30, 20)
+DROP = 17.0
 FAR = 10.0
 PRODUCT = 12
 
@@ -77,20 +77,25 @@ class Problem:
         middle = (weight * np.where(there, batch.y, 0.0)).sum(1) / weight.sum(1)
         return cls(batch, c, np.arcsinh(low / c), np.arcsinh(high / c), bounded, middle)
 
+    @cached_property
+    def _studies(self) -> tuple[NDArray[np.bool_], Floats, Floats]:
+        """Which studies are there, their variances, and 1, y and y^2 of each, shape (item, study, 3)."""
+        there = np.isfinite(self.batch.se)
+        y = np.where(there, self.batch.y - self.middle[:, None], 0.0)
+        return there, self.batch.se**2, np.stack([np.ones_like(y), y, y * y], axis=-1)
+
     def at(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Tau, log of prior x evidence in x, and mean and variance of mu; each (item, node)."""
         b = self.batch
+        there, variance, powers = self._studies
         t = self.c[:, None] * np.sinh(x)
         t2 = t * t
-        weight = 1 / (b.se[:, None, :] ** 2 + t2[..., None])
-        y = np.where(np.isfinite(b.se), b.y - self.middle[:, None], 0.0)
+        weight = 1 / (variance[:, None, :] + t2[..., None])
         base = self.c[:, None] ** 2 + t2
-        log_weights = _log_product(weight, base, np.isfinite(b.se))
-        precision = weight.sum(-1)
-        first = np.einsum("ink,ik->in", weight, y)
-        second = np.einsum("ink,ik->in", weight, y * y)
+        log_weights = _log_product(weight, base, there)
+        precision, first, second = np.moveaxis(weight @ powers, -1, 0)
         centre = first / precision
-        count = np.isfinite(b.se).sum(1)[:, None]
+        count = there.sum(1)[:, None]
         evidence = 0.5 * (log_weights - (count - 1) * LOG_2PI - (second - first * centre) - np.log(precision))
         v0, m0 = b.mu_sd[:, None] ** 2, (b.mu_mean - self.middle)[:, None]
         total = 1 / precision + v0
@@ -196,6 +201,18 @@ class Solved:
         at = _inverse(knots, below, density, np.broadcast_to(p, (len(mean), len(p))))
         x = self.low[:, None] + self.half[:, None] * (at + 1)
         return mean, sd, self.problem.c[:, None] * np.sinh(x), np.clip(probability, 0.0, 1.0)
+
+    def tau_off(self, quantiles: Floats, p: Floats) -> Floats:
+        """How far from probability p these quantiles of tau, (item, p), seem to be by these nodes, in tau."""
+        n, c = self.t.shape[1], self.problem.c[:, None]
+        knots, integral, value = knot_matrices(n)
+        height = self.mass / gauss(n)[1]
+        at = np.clip((np.arcsinh(quantiles / c) - self.low[:, None]) / self.half[:, None] - 1, -1, 1)
+        missed = np.abs(_between(knots, height @ integral.T, height @ value.T, at) - p)
+        i = np.clip(np.searchsorted(knots, at), 1, n)
+        density = np.take_along_axis(height, i - 1, axis=1)
+        stretched = np.maximum(density, 1e-300) / (self.half[:, None] * np.hypot(c, quantiles))
+        return np.where(missed > 1e-12, missed, 0.0) / stretched
 
 
 def _between(knots: Floats, below: Floats, density: Floats, at: Floats) -> Floats:

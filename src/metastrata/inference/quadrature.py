@@ -300,11 +300,16 @@ def knot_matrices(n: int) -> tuple[Floats, Floats, Floats]:
 def invert_hermite(share: Floats, slope0: Floats, slope1: Floats, rise: Floats) -> Floats:
     """Position in [0, 1] at which a cubic with these end slopes and this rise has covered `share` of the rise."""
     a, b = np.minimum(slope0 / rise, 3), np.minimum(slope1 / rise, 3)  # at most 3: monotone (Fritsch and Carlson 1980)
-    low, high, s = np.zeros_like(share), np.ones_like(share), share.copy()
-    for _ in range(30):
-        f = s * (a + s * ((3 - 2 * a - b) + s * (a + b - 2))) - share
+    low, high, s = np.zeros_like(share), np.ones_like(share), share
+    bend, twist = 3 - 2 * a - b, a + b - 2
+    for _ in range(30):  # Newton's method within a bracket: three steps or four
+        f = s * (a + s * (bend + s * twist)) - share
+        if np.abs(f).max(initial=0.0) < 1e-9:
+            break
         low, high = np.where(f < 0, s, low), np.where(f < 0, high, s)
-        s = (low + high) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = s - f / (a + s * (2 * bend + 3 * s * twist))
+        s = np.where((new > low) & (new < high), new, (low + high) / 2)
     return s
 
 
