@@ -35,8 +35,8 @@ def pdf(weight: Floats, centre: Floats, spread: Floats, x: Floats) -> Floats:
 def mixture_quantiles(weight: Floats, centre: Floats, spread: Floats, mean: Floats, sd: Floats, p: Floats) -> Floats:
     """Quantiles of mixtures of normals, (item, row, node), at probabilities p: shape (item, row, probability).
 
-    Halley's method on the probit scale, where a mixture is nearly straight, from Cornish and Fisher's expansion; halving
-    where it leaves its bracket. After a few steps for all, only those go on that have not arrived.
+    Halley's method on the probit scale, where a mixture is nearly straight, from Cornish and Fisher's expansion;
+    halving where it leaves its bracket. After a few steps for all, only those go on that have not arrived.
     """
     z = special.ndtri(p)
     x = mean[..., None] + sd[..., None] * _expansion(weight, centre, spread, mean, sd, z)
@@ -74,7 +74,7 @@ def mixture_quantiles(weight: Floats, centre: Floats, spread: Floats, mean: Floa
 
 
 def _expansion(weight: Floats, centre: Floats, spread: Floats, mean: Floats, sd: Floats, z: Floats) -> Floats:
-    """Standardised quantiles from skewness and kurtosis (Cornish and Fisher 1938), kept modest: a start for a search."""
+    """Standardised quantiles from skewness and kurtosis, kept modest (Cornish and Fisher 1938): where to start."""
     d, v = (centre - mean[..., None]) / sd[..., None], (spread / sd[..., None]) ** 2
     skew = np.clip((weight * d * (d * d + 3 * v)).sum(-1), -0.7, 0.7)[..., None]
     excess = np.clip((weight * (d**4 + 6 * d * d * v + 3 * v * v)).sum(-1) - 3, -0.7, 2.0)[..., None]
