@@ -188,3 +188,18 @@ def test_effects_that_are_not_independent_are_not_pooled_as_if_they_were() -> No
     assert len(rows) == 1
     assert np.isnan(rows[0][3])
     assert "study 1, study 2 are not independent" in rows[0][-1]
+
+
+def test_nested_effects_are_set_beside_multilevel_reml() -> None:
+    """metafor's three-level REML of Konstantopoulos 2011: mu .1847 (SE .0846), tau between districts .2551."""
+    effects = ms.effect_sizes(ms.read_studies("data/konstantopoulos2011.csv"), measure="GEN")
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(1)", "tau_within": "half_normal(1)"}
+    model = ms.Model(mean="common", heterogeneity="common", nested="district", priors=priors)
+    fit = ms.fit(model, effects, engine="exact", draws=50)
+    row = ms.compare(fit, reasons=()).query("method == 'multilevel REML' and quantity == 'mean'").iloc[0]
+    assert row["estimate"] == pytest.approx(0.1847, abs=1e-4)
+    assert (row["upper"] - row["lower"]) / 2 / 1.959964 == pytest.approx(0.0846, abs=1e-4)
+    assert row["tau"] == pytest.approx((0.0978 * 0.6653) ** 0.5, abs=1e-3)
+    last = ms.alternatives(fit, {"wide": {"priors": {"mu": "normal(0, 2)"}}}).query("status == 'frequentist'")
+    assert set(last["alternative"]) == {"frequentist (multilevel REML)"}
+    assert last.query("quantity == 'mu'")["mean"].iloc[0] == pytest.approx(0.1847, abs=1e-4)

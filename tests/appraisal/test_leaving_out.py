@@ -80,3 +80,21 @@ def test_two_studies_cannot_be_left_one_out() -> None:
     for verb in (ms.leave_one_out, ms.cross_validate):
         with pytest.raises(ms.ModelError, match="two"):
             verb(fit)
+
+
+def test_effects_that_belong_together_are_foretold_together() -> None:
+    """Four sites of nine effects: the elpd of a site by refits is a difference of evidences, and PSIS comes near."""
+    y = [0.45, 0.61, 0.22, 0.80, 0.15, 0.05, 0.31, -0.10, 0.5]
+    se = [0.2, 0.3, 0.245, 0.346, 0.173, 0.283, 0.224, 0.316, 0.15]
+    sites = ["i", "i", "j", "k", "k", "l", "l", "l", "m"]
+    effects = ms.Effects.from_estimates(y, se, moderators={"site": sites})
+    priors = {"mu": "normal(0.1, 1)", "tau": "half_normal(0.5)", "tau_within": "half_normal(0.3)"}
+    model = ms.Model(mean="common", heterogeneity="common", nested="site", priors=priors)
+    fit = ms.fit(model, effects, engine="exact", draws=4000, chains=2, seed=3)
+    exact = ms.cross_validate(fit, refit=True)
+    assert list(exact["study"]) == ["i", "j", "k", "l", "m"]
+    rest = ms.fit(model, effects.without(["study 6", "study 7", "study 8"]), engine="exact", draws=50)
+    assert exact["elpd"][3] == pytest.approx(fit.log_evidence - rest.log_evidence, abs=1e-6)
+    psis = ms.cross_validate(fit)
+    np.testing.assert_allclose(psis["elpd"], exact["elpd"], atol=0.05)
+    assert exact["p_value"].isna().all()

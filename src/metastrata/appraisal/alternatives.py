@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.posteriors import POINTS, Posterior, failure, names, of_fit, p_benefit, posterior, split
+from metastrata.appraisal.tied_effects import NAME, tied, tied_answer
 from metastrata.errors import InputError, MetastrataError, SamplingError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.answers import classical
@@ -73,7 +74,7 @@ def alternatives(fit: Fit, changes: Mapping[str, Mapping[str, Any]], *, seed: in
             rows += alternative_rows(name, model, effects, fit.effects, seed=seed)
         except InputError as error:
             raise type(error)(f"alternative '{name}': {error}") from None
-    return pd.DataFrame(rows + frequentist_rows(fit.effects), columns=COLUMNS)
+    return pd.DataFrame(rows + frequentist_rows(fit), columns=COLUMNS)
 
 
 def _changed(fit: Fit, change: Mapping[str, Any]) -> tuple[Model, Effects]:
@@ -135,8 +136,14 @@ def _empty(effects: Effects, name: str, quantity_name: str, status: str, data: s
     return [effects.endpoints[0], name, *split(quantity_name), *[NAN] * 6, status, data]
 
 
-def frequentist_rows(effects: Effects) -> list[list[Any]]:
-    """REML with HKSJ on the same effects: all studies together (designs ignored), each stratum, and tau."""
+def frequentist_rows(fit: Fit) -> list[list[Any]]:
+    """REML with HKSJ on the same effects: all studies together (designs ignored), each stratum, and tau.
+
+    Effects that are not independent get multilevel REML in its place.
+    """
+    effects = fit.effects
+    if tied(fit):
+        return _tied_rows(fit)
     parts = [("mu", "", effects)] if len(effects) > 1 else []
     parts += [("mu_stratum", s, effects.stratum(s)) for s in effects.strata]
     rows: list[list[Any]] = []
@@ -149,6 +156,20 @@ def frequentist_rows(effects: Effects) -> list[list[Any]]:
         if quantity == "mu_stratum" and not one:
             tau = float(found.tau2) ** 0.5
             rows.append([endpoint, name, "tau", stratum, tau, tau, NAN, NAN, NAN, NAN, "frequentist", ""])
+    return sorted(rows, key=lambda row: ("mu", "mu_stratum", "tau").index(row[2]))
+
+
+def _tied_rows(fit: Fit) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    name, endpoint = f"frequentist ({NAME})", fit.endpoint
+    for quantity, stratum in [("mu", ""), *(("mu_stratum", s) for s in fit.design.strata)]:
+        found = tied_answer(fit, stratum)
+        if found is None:
+            continue
+        values = [found.estimate, found.estimate, found.se, found.lower, found.upper]
+        rows.append([endpoint, name, quantity, stratum, *values, NAN, "frequentist", ""])
+        if quantity == "mu_stratum":
+            rows.append([endpoint, name, "tau", stratum, found.tau, found.tau, *[NAN] * 4, "frequentist", ""])
     return sorted(rows, key=lambda row: ("mu", "mu_stratum", "tau").index(row[2]))
 
 

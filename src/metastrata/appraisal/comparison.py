@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metastrata.appraisal.explanations import explain
 from metastrata.appraisal.reasons import Explanation, Publication, Reason, Variation, contrast_label
 from metastrata.appraisal.summaries import summary
+from metastrata.appraisal.tied_effects import NAME, tied, tied_answer
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.answers import as_entered
@@ -84,7 +85,7 @@ def compare(
     wanted = [answer_named(name) for name in methods]
     extra = [] if published is None else [_published_row(published)]
     said = list(explain(fit, published) if reasons is None else reasons)
-    rows = [*_bayesian_rows(fit), *frequentist_rows(fit.effects, wanted), *extra]
+    rows = [*_bayesian_rows(fit), *frequentist_rows(fit.effects, wanted), *_tied_rows(fit), *extra]
     table = pd.DataFrame(_with_reasons(rows, said, names), columns=COLUMNS)
     strata = ["", *fit.design.strata]
     place = {name: i for i, name in enumerate(dict.fromkeys([*strata, *table["stratum"]]))}
@@ -153,6 +154,22 @@ def _not_independent(column: Asked, effects: Effects) -> list[Any]:
     names = ", ".join(effects.studies[i] for i in effects.blocks[0][0])
     why = f"not estimable: the effects of {names} are not independent, which this method takes them for"
     return ["mean", "", column.name, NAN, NAN, NAN, CONFIDENCE, NAN, NAN, why]
+
+
+def _tied_rows(fit: Fit) -> list[list[Any]]:
+    """Mean and tau by REML with a level for each kind of effect, where effects are nested or have covariances."""
+    if not tied(fit):
+        return []
+    rows: list[list[Any]] = []
+    for stratum in ["", *(fit.design.strata if len(fit.design.strata) > 1 else ())]:
+        found = tied_answer(fit, stratum)
+        if found is not None:
+            mean = [found.estimate, found.lower, found.upper, CONFIDENCE, found.tau, NAN, found.note]
+            rows += [
+                ["mean", stratum, NAME, *mean],
+                ["tau", stratum, NAME, found.tau, NAN, NAN, "", found.tau, NAN, ""],
+            ]
+    return rows
 
 
 def _one(column: Asked, stratum: str, found: Classical, part: Effects) -> list[list[Any]]:

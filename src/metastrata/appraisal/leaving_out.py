@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from metastrata.appraisal.changes import kept
 from metastrata.appraisal.posteriors import POINTS, names, p_benefit, posterior, split
 from metastrata.errors import ModelError
+from metastrata.inference import gaussian
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.fit import Fit
 
@@ -111,7 +112,9 @@ def cross_validate(fit: Fit, *, refit: bool = False) -> pd.DataFrame:
     -------
     DataFrame
         ``endpoint study stratum elpd pareto_k method p_value``: method is "PSIS" or "exact refit"; `p_value` is the
-        two-sided probability of an estimate at least as far out, given the other studies (small: an outlier).
+        two-sided probability of an estimate at least as far out, given the other studies (small: an outlier). Effects
+        that are not independent (nested in a study, or with a known covariance) are left out together, a row for each
+        study, and have no p_value.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def cross_validate(fit: Fit, *, refit: bool = False) -> pd.DataFrame:
         raise ModelError("with two studies each is foretold by one: nothing to cross-validate")
     from metastrata.inference.exact import solve
 
+    if len(gaussian.units(fit.design)[0]) < len(fit.design.y):
+        return pd.DataFrame(_by_unit(fit, refit), columns=LOO_COLUMNS)
     found, whole = _psis(fit), None
     rows: list[list[Any]] = []
     for i, study in enumerate(fit.design.studies):
@@ -166,6 +171,42 @@ def _psis(fit: Fit) -> tuple[Floats, Floats, Floats]:
     below = np.clip(below / np.exp(log_weights).sum((0, 1)), 0, 1)
     p_value = 2 * np.minimum(below, 1 - below)
     return np.array(found.elpd_i, dtype=float), np.array(found.pareto_k, dtype=float), p_value
+
+
+def _by_unit(fit: Fit, refit: bool) -> list[list[Any]]:
+    """The rows of `cross_validate` where effects are tied: everything that belongs together is foretold together."""
+    import arviz_stats as az
+
+    from metastrata.inference.exact import solve
+
+    design = fit.design
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = az.loo(fit.draws, pointwise=True)
+    units, of_row = gaussian.units(design)
+    if len(units) < 3:
+        raise ModelError(f"effects that belong together make {len(units)} sets: too few to foretell one by the others")
+    # A row is an effect, or for effects with a covariance a turned one: sets are told by their effects' names.
+    sets = [
+        [design.studies[i] for i in np.flatnonzero(_unit_of_effects(design, of_row) == u)] for u in range(len(units))
+    ]
+    whole, rows = None, []
+    for u, members in enumerate(sets):
+        elpd, k_hat, method = float(found.elpd_i[u]), float(found.pareto_k[u]), "PSIS"
+        if refit or not k_hat <= PARETO_K:
+            rest = arrange(fit.model, fit.effects.without(members))
+            if rest.strata != design.strata:
+                raise ModelError(f"without {units[u]} a stratum is empty: it cannot be foretold by the others")
+            whole = solve(design) if whole is None else whole
+            elpd, method = whole.log_evidence - solve(rest).log_evidence, "exact refit"
+        stratum = design.strata[int(design.stratum[design.studies.index(members[0])])]
+        rows.append([fit.endpoint, units[u], stratum, elpd, k_hat, method, float("nan")])
+    return rows
+
+
+def _unit_of_effects(design: Design, of_row: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The unit of each effect; nested effects have that of their study, whatever their rows are."""
+    return design.cluster if design.cluster is not None else of_row
 
 
 def _p_value(design: Design, i: int) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EFFECTS = ("mu", "mu_stratum", "theta_new", "theta")
 ORDER = (
     *("mu", "mu_stratum", "contrast", "bias", "beta", "theta_new"),
-    *("tau", "tau_typical", "spread", "tau_within", "omega", "r", "theta"),
+    *("tau", "tau_typical", "spread", "tau_within", "tau_total", "rho", "omega", "r", "theta"),
 )
 FEW = {1: "one study", 2: "two studies", 3: "three studies"}
 
@@ -139,6 +139,10 @@ def note(fit: Fit, q: Quantity) -> str:
         k = len(design.studies) if shared else count[q.stratum]
         said = {1: "this is its prior", 2: "this is mostly its prior", 3: "the prior still matters much"}.get(k)
         return f"{FEW[k]}: {said}" if said else ""
+    if q.name == "tau_total":
+        return "SD of true effects of different studies: sqrt(tau^2 + tau_within^2)"
+    if q.name == "rho":
+        return "share of that variance between studies: correlation of two true effects of one study"
     if q.name in ("mu_stratum", "theta_new") and count.get(q.stratum) == 1:
         return "one study in this stratum: between-study spread is assumed, not estimated"
     if q.name == "mu" and strata > 1:

@@ -10,6 +10,7 @@ import numpy as np
 
 from metastrata.errors import Fault, InputError, TableError, nearest, unknown, without_echoes
 from metastrata.evidence.arms import Entry, share_controls
+from metastrata.evidence.clusters import check_cluster, cluster_covariances
 from metastrata.evidence.compute import Derived, compute, factor_of, mixed_metrics, unit_faults
 from metastrata.evidence.covariances import among, indefinite
 from metastrata.evidence.derive import recipe
@@ -55,6 +56,8 @@ def effect_sizes(
     zero_cells: ZeroCells = "only0",
     on_missing: OnMissing = "refuse",
     counts: Counts = "refuse",
+    cluster: str = "",
+    rho: float = 0.0,
     better: Mapping[str, Better] | None = None,
     strata: Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
@@ -93,6 +96,10 @@ def effect_sizes(
         Rows that lack a number: refuse the table, or leave them out and list them in ``effects.excluded``.
     counts : {"refuse", "convert"}
         Whether events of two arms may enter as an SMD, log odds ratio times sqrt(3) / pi.
+    cluster, rho : str and float
+        Column that says which effects are of the same patients (several scales, doses or reports of one study), and the
+        assumed correlation of the sampling errors of any two of them on one endpoint. They enter as a known covariance;
+        a covariance already computed, of a shared control arm, stays.
     better : mapping, optional
         "lower" or "higher" for each endpoint.
     strata, endpoints : sequence of str, optional
@@ -136,7 +143,7 @@ def effect_sizes(
     for direction in (better or {}).values():
         check_direction(direction)
     options = Options(measure, _correlation(r), change_scores, units or {}, variance, before_after, rule,
-                      shared_control, zero_cells, on_missing, counts)  # fmt: skip
+                      shared_control, zero_cells, on_missing, counts, *check_cluster(cluster, rho))  # fmt: skip
     effects, more = derive_effects(studies, options, better=better, strata=strata, endpoints=endpoints)
     if faults := [fault for fault in without_echoes([*faults, *more]) if fault.stops]:
         raise TableError(studies.source, faults)
@@ -189,6 +196,8 @@ def derive_effects(
     items = [item for stratum in order for item in items if item.stratum == stratum]
     scaled = [(entry, found, factor_of(entry, found, options)) for entry, found in derived]
     pairs, more = control_covariances(scaled, items, options)
+    faults += more
+    pairs, more = cluster_covariances(items, pairs, options, studies)
     faults += more + indefinite(np.array([i.se for i in items]), pairs, labels_of(items))
     notes += [replace(note, endpoint=entry.endpoint) for entry, found in derived for note in found.notes]
     source = Source(studies, options, None if strata is None else tuple(strata))

@@ -76,6 +76,10 @@ class Options:
         excluded.
     counts : {"refuse", "convert"}
         Whether events of two arms may enter as an SMD: log odds ratio times sqrt(3) / pi.
+    cluster : str
+        Column that says which effects are of the same patients, "" if none are.
+    rho : float
+        Assumed correlation of the sampling errors of two effects of one cluster, on one endpoint.
     """
 
     measure: str = "SMD"
@@ -89,6 +93,8 @@ class Options:
     zero_cells: ZeroCells = "only0"
     on_missing: OnMissing = "refuse"
     counts: Counts = "refuse"
+    cluster: str = ""
+    rho: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import xarray as xr
 from metastrata.inference.marginals import Marginal
 
 COMPARED = (
-    *("mu", "mu_stratum", "tau", "omega", "bias", "beta", "tau_within", "tau_typical", "spread"),
+    *("mu", "mu_stratum", "tau", "omega", "bias", "beta", "tau_within", "tau_total", "rho", "tau_typical", "spread"),
     *("contrast", "theta_new", "r"),
 )
 PROBABILITIES = (0.025, 0.5, 0.975)

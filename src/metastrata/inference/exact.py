@@ -23,6 +23,7 @@ from metastrata.inference.conditional import place_linked
 from metastrata.inference.design import Design
 from metastrata.inference.draws import pairs
 from metastrata.inference.joined import Joined
+from metastrata.inference.levels import LEVELS
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
 from metastrata.inference.refinement import Ladder, distance
@@ -272,7 +273,8 @@ def _getters(design: Design, omega: float | None) -> dict[str, Callable[[Solutio
         get[f"tau[{name}]"] = lambda s, i=i: s.strata[i].tau  # type: ignore[misc]
     if design.omega is not None and omega is None:
         get["omega"] = lambda s: _there(s.omega)
-    get |= {name: lambda s, name=name: s.more[name]() for name in _more(design)}  # type: ignore[misc]
+    levels = [f"{what}[{s}]" for what in LEVELS for s in design.strata] if design.tau_within is not None else []
+    get |= {name: lambda s, name=name: s.more[name]() for name in (*_more(design), *levels)}  # type: ignore[misc]
     for i, name in enumerate(design.studies):
         get[f"theta[{name}]"] = lambda found, i=i: _study(design, found, i)  # type: ignore[misc]
     for i, name in enumerate(design.strata):

@@ -20,6 +20,7 @@ from metastrata.evidence.notebook import html_table
 from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import Sampled, assemble, complete
+from metastrata.inference.levels import with_levels
 from metastrata.inference.saved import load_draws as load_draws
 from metastrata.inference.saved import write_draws
 from metastrata.model.model import Model
@@ -230,7 +231,7 @@ def _integrate(model: Model, effects: Effects, design: Design, draws: int, chain
     start = time.perf_counter()
     solved = solve(design)
     rng = np.random.default_rng(seed)
-    posterior = complete(design, solved.draws(chains, draws, rng), rng)
+    posterior = with_levels(complete(design, solved.draws(chains, draws, rng), rng))
     tree = assemble(design, posterior, {}, rng)
     settings = {"draws": draws, "chains": chains, "seed": seed, "tolerance": solved.tolerance, "attempts": 1}
     seconds = {"integrate": time.perf_counter() - start}
@@ -256,7 +257,7 @@ def _attempt(model: Model, effects: Effects, design: Design, settings: Any, atte
 
     drawn = sample(design, settings)
     rng = np.random.default_rng([settings.seed, attempt])
-    posterior = complete(design, drawn.values, rng)
+    posterior = with_levels(complete(design, drawn.values, rng))
     tree = assemble(design, posterior, drawn.stats, rng)
     stats = tree["sample_stats"].to_dataset()
     # A number of degrees of freedom is discrete, and may be the same in every draw: nothing to diagnose.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.components import Solution, heavy_tail, scale_density
+from metastrata.inference.levels import LEVELS, OfTwoScales, What
 from metastrata.inference.marginals import Marginal, ScaleDensity
 from metastrata.inference.mixtures import NormalMixture
 from metastrata.inference.study_effects import study_functional
@@ -108,6 +109,13 @@ class Posteriors:
             return self.scale(axis)
         return self.nodes.spreads.tau(axis, self.nodes.by_tau)
 
+    def level(self, what: What, stratum: int) -> OfTwoScales:
+        """The posterior of a stratum's total SD, or of the share of it that lies between studies."""
+        assert self.nodes.within is not None
+        axes = (self.nodes.own_axes(stratum)[0], len(self.nodes.taus))
+        others = tuple(a for a in range(len(self.nodes.shape)) if a not in axes)
+        return OfTwoScales(what, self.nodes.rules[axes[0]], self.nodes.within, self.nodes.mass.sum(others))
+
     def _hyper(self, name: str) -> ScaleDensity:
         assert self.nodes.spreads is not None
         return self.nodes.spreads.marginal(name, self.nodes.by_tau)
@@ -128,6 +136,11 @@ class Posteriors:
         }
         if self.nodes.within is not None:
             more["tau_within"] = lambda: self.scale(len(self.nodes.taus))
+            more |= {
+                f"{what}[{name}]": partial(self.level, what, s)
+                for what in LEVELS
+                for s, name in enumerate(design.strata)
+            }
         if self.nodes.spreads is not None:
             more |= {name: partial(self._hyper, name) for name in ("tau_typical", "spread")}
         return Solution(

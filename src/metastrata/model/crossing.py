@@ -9,8 +9,8 @@ from typing import Any
 from metastrata.errors import InputError
 
 MOST = 500
-CROSSED = ("r", "change_scores", "variance", "before_after", "timepoint", "shared_control", "zero_cells", "mean",
-           "heterogeneity")  # fmt: skip
+CROSSED = ("r", "rho", "change_scores", "variance", "before_after", "timepoint", "shared_control", "zero_cells",
+           "mean", "heterogeneity")  # fmt: skip
 
 
 def crossed(alternatives: Any) -> Any:
@@ -96,4 +96,4 @@ def _said(key: str, parameter: str, value: Any) -> str:
         return f"without {' and '.join(str(v) for v in value)}" if value else "with all studies"
     if parameter != key:
         return f"{parameter} {value}"
-    return f"r = {value}" if key == "r" else f"{key.replace('_', ' ')} {value}"
+    return f"{key} = {value}" if key in ("r", "rho") else f"{key.replace('_', ' ')} {value}"

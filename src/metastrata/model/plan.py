@@ -187,7 +187,8 @@ class Plan(Frozen):
         }
         return Options(choices.measure, choices.r, choices.change_scores, units, choices.variance,
                        choices.before_after, choices.timepoint, choices.shared_control,
-                       choices.zero_cells, choices.on_missing, choices.counts)  # fmt: skip
+                       choices.zero_cells, choices.on_missing, choices.counts,
+                       choices.cluster, choices.rho or 0.0)  # fmt: skip
 
     @property
     def acknowledgements(self) -> tuple[Acknowledgement, ...]:

@@ -90,6 +90,7 @@ def _study_effects_text(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+Rho = Annotated[float, BeforeValidator(_number), Field(gt=-1, lt=1)]
 R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
 Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidator(_timepoint)]
 AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, BeforeValidator(_timepoint)]
@@ -174,15 +175,27 @@ class EffectChoices(Frozen):
     zero_cells: ZeroCells = "only0"
     on_missing: OnMissing = "refuse"
     counts: Counts = "refuse"
+    cluster: str = ""
+    rho: Rho | None = None
+    rho_source: str = ""
 
     @model_validator(mode="after")
     def _has_this_variance(self) -> EffectChoices:
         self.changed({})
+        if bool(self.cluster) != (self.rho is not None):
+            raise ValueError("cluster (which effects are of the same patients) and rho (the correlation of their "
+                             "errors) belong together: give both, or neither")  # fmt: skip
+        if self.rho and not self.rho_source:
+            raise ValueError("rho_source: say where the correlation of the errors comes from, or that it is assumed")
         return self
 
     def changed(self, changes: dict[str, Any]) -> EffectChoices:
         """The same with some choices changed, each of them already checked by itself."""
         variance = changes.get("variance", self.variance)
+        if changes.get("rho") is not None and not self.cluster:
+            raise ValueError(
+                "rho: [effects] names no cluster, the column that says which effects are of the same patients"
+            )
         allowed = MEASURES[self.measure].variances
         if variance not in allowed:
             raise ValueError(f"variance = '{variance}': {self.measure} has {', '.join(allowed)}")
@@ -262,6 +275,7 @@ class Alternative(Frozen):
     zero_cells: ZeroCells | None = None
     on_missing: OnMissing | None = None
     counts: Counts | None = None
+    rho: Rho | None = None
     mean: Mean | None = None
     heterogeneity: Heterogeneity | None = None
     reference: str | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from metastrata.errors import unknown
 from metastrata.model.model import Model
-from metastrata.model.plan_sections import Frozen, PriorText, _number
+from metastrata.model.plan_sections import Frozen, PriorText, Rho
 
-Rho = Annotated[float, BeforeValidator(_number), Field(gt=-1, lt=1)]
 Domains = dict[str, Annotated[list[str], Field(min_length=1)]]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from metastrata.appraisal.tied_effects import NAME, tied, tied_answer
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effect, Effects
 from metastrata.evidence.risk_of_bias import RiskOfBias
@@ -53,8 +54,13 @@ class ForestChoices:
         return self.labels.get(stratum, stratum)
 
 
-def frequentist_row(effects: Effects, stratum: str = "") -> list[ForestRow]:
-    """REML with HKSJ, none where it cannot be estimated."""
+def frequentist_row(fit: Fit, stratum: str = "") -> list[ForestRow]:
+    """REML with HKSJ, or with levels if effects are not independent; none where it cannot be estimated."""
+    if tied(fit):
+        answer = tied_answer(fit, stratum)
+        limits = None if answer is None else (answer.estimate, answer.lower, answer.upper)
+        return [] if limits is None else [ForestRow("reference", NAME, observed=limits, stratum=stratum)]
+    effects = fit.effects.stratum(stratum) if stratum else fit.effects
     found = classical(effects, method="REML", interval="HKSJ")
     if not np.isfinite([found.estimate, found.lower, found.upper]).all():
         return []

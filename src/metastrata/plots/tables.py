@@ -224,7 +224,7 @@ class _Builder:
             ),
         ]
         if choices.frequentist == "strata" and several and len(own) > 1:
-            rows += frequentist_row(fit.effects.stratum(stratum), stratum)
+            rows += frequentist_row(fit, stratum)
         return rows
 
     def study(self, i: int, stratum: str) -> ForestRow:
@@ -260,7 +260,7 @@ class _Builder:
             rows.append(ForestRow("stratum", "All designs together"))
             label = "Mean over designs" if fit.design.mean == "exchangeable" else "Common mean"
             rows.append(self.pooled("overall", label, "mu"))
-        pooled = frequentist_row(fit.effects) if choices.frequentist != "none" else []
+        pooled = frequentist_row(fit) if choices.frequentist != "none" else []
         below = [*pooled, *reference_rows(choices.references)]
         return [*rows, ForestRow("stratum", HEADING), *below] if below else rows
 

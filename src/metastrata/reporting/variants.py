@@ -41,7 +41,7 @@ def fit_alternatives(
             for alternative, effects in variants:
                 rows += _rows(job, alternative, effects, main)
         _tell(job, main, rows)
-        rows += frequentist_rows(main.effects)
+        rows += frequentist_rows(main.fit)
         tables += [_main_rows(main.summary), pd.DataFrame(rows, columns=COLUMNS)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 

@@ -38,7 +38,21 @@ def sentences(report: Source, endpoint: Node) -> list[Text]:
                 why, ". See the sensitivity analyses.",
             )
         )  # fmt: skip
-    return said
+    return [*said, *_same_patients(report)]
+
+
+def _same_patients(report: Source) -> list[Text]:
+    """The correlation of errors that a plan assumes for effects of the same patients."""
+    plan = report.results["plan"]
+    if not plan.raw.get("cluster"):
+        return []
+    return [
+        text(
+            "How strongly the errors of effects of the same patients (column ", plan["cluster"].words(),
+            ") are correlated: ", plan["rho"].num(), " is assumed (", plan["rho_source"].shown(
+                plan.raw["rho_source"].rstrip(".")), ").",
+        )
+    ]  # fmt: skip
 
 
 def _omega(endpoint: Node) -> list[Text]:
