@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,14 @@ class Effect:
     cells: Mapping[str, Cell] = field(default_factory=dict, repr=False)
     metric: Metric = field(default=Metric(), repr=False)
     statistics: Statistics | None = field(default=None, repr=False)
+
+    @property
+    def from_p_value(self) -> bool:
+        """Whether the estimate or its error is recovered from a p-value."""
+        return _FROM_P.search(self.derivation) is not None
+
+
+_FROM_P = re.compile(r"\bp = [\d.e-]+, two-sided|p_value")
 
 
 @dataclass(frozen=True)

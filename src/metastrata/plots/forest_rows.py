@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -222,7 +223,10 @@ def _cut(rows: Sequence[ForestRow], size: int) -> list[tuple[ForestRow, ...]]:
 
 
 def axis_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
-    """Limits of the axis: pooled results are shown whole; wide intervals and far estimates are cut and get arrows."""
+    """Limits of the axis: pooled results are shown whole; wide intervals and far estimates are cut and get arrows.
+
+    Where nothing is pooled, there is nothing that a wide interval could squeeze: everything is shown whole.
+    """
     pooled = [i for row in rows if row.kind in ("mean", "overall", "contrast") for i in (row.posterior,) if i]
     studies = [row for row in rows if row.kind == "study" and row.observed]
     centres = sorted(row.observed[0] for row in studies if row.observed)
@@ -236,8 +240,9 @@ def axis_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
     low, high = min(core), max(core)
     span = max(high - low, 1e-12)
     # Estimates and their posteriors may stretch the axis by its span, other intervals by half of it; then they are cut.
-    near = [(v, 1.0) for row in studies for v in (*(row.observed or ())[:1], *(row.posterior or ()))]
-    near += [(v, 0.5) for row in rows for v in (row.observed or ())[1:]]
+    most = 1.0 if pooled else math.inf
+    near = [(v, most) for row in studies for v in (*(row.observed or ())[:1], *(row.posterior or ()))]
+    near += [(v, 0.5 * most) for row in rows for v in (row.observed or ())[1:]]
     near += [(v, 0.5) for row in rows if row.kind == "prediction" for v in row.posterior or ()]
     left = min([low, *(max(v, low - share * span) for v, share in near)])
     right = max([high, *(min(v, high + share * span) for v, share in near)])

@@ -108,5 +108,12 @@ def plot_overview(
             index = order.index(row.stratum) if row.stratum in order else None
             rows.append(IntervalRow(name, values, note, index, diamond=row.kind == "overall"))
             words.append(f"{label}, {name}: {interval(*values)}{', ' + note if note else ''}")
-    axis = f"{', '.join(sorted(units))}, 95 % credible interval"
+    axis = f"{', '.join(sorted(units))}, {_intervals(set(table['kind']))}"
     return describe(draw_intervals(rows, title=title, axis=axis), title, "; ".join(words) + ".")
+
+
+def _intervals(kinds: set[str]) -> str:
+    """What the intervals are: those of a study's own estimate are confidence intervals."""
+    if kinds == {"study"}:
+        return "95 % confidence interval"
+    return "95 % credible interval" + (" (own estimates: confidence interval)" if "study" in kinds else "")

@@ -25,6 +25,10 @@ REFUSED = (
     'the report for inspection: metastrata export FOLDER --allow-unreliable "reason", which prints the reason on '
     "every page."
 )
+FROM_P = (
+    ". They are right only if each p-value is that of a two-sided t test of the patients counted here, and if it was "
+    "not printed for being small; no check of the computation can tell."
+)
 WITHOUT_RESULTS = ("reasons", "methods", "data", "diagnostics", "repeat")
 
 
@@ -61,10 +65,24 @@ def assemble(content: dict[str, Any], folder: Path, watermark: str = "") -> Docu
         results["title"].words(),
         results["question"].words(),
         reliable,
-        text(_verdict(reliable), f" {REFUSED}" if refused else None, f" {watermark}" if watermark else None),
+        text(
+            _verdict(reliable),
+            f" {REFUSED}" if refused else None,
+            f" {watermark}" if watermark else None,
+            _recovered(results),
+        ),
         _sections(Source(results, folder), WITHOUT_RESULTS if refused else WHOLE),
         watermark,
     )
+
+
+def _recovered(results: Node) -> Text:
+    """That effects rest on p-values, if any does: an assumption that a reader must meet before the numbers."""
+    if "from_p_values" not in results or not results.raw["from_p_values"]["effects"]:
+        return ()
+    found = results["from_p_values"]
+    counts = (" ", *found["effects"].count(), " of ", *found["of"].count())
+    return text(Styled("strong", (" Effects recovered from p-values:",)), counts, FROM_P)
 
 
 def _sections(report: Source, names: Sequence[str]) -> tuple[Section, ...]:

@@ -18,6 +18,8 @@ from metastrata.inference.fit import Fit
 from metastrata.model.answers import answer_named, meaning
 from metastrata.model.plan import Endpoint, Plan
 from metastrata.model.prior_review import prior_record
+from metastrata.model.prior_words import in_words
+from metastrata.model.priors import prior
 from metastrata.plots.tables import verdict
 from metastrata.reporting.robustness import Robustness
 from metastrata.reporting.together import MAIN
@@ -181,7 +183,13 @@ def as_json(
             "acknowledged": [one.model_dump() for one in plan.acknowledge],
             "overall_in_figure": plan.overall_in_figure,
             "alternatives": [
-                {"name": a.name, "why": a.why, "differs": sorted(a.model_fields_set - {"name", "why"})}
+                {
+                    "name": a.name,
+                    "why": a.why,
+                    "endpoints": list(a.endpoints),
+                    "differs": sorted(a.model_fields_set - {"name", "why"}),
+                    "priors": [in_words(prior(p), name) for name, p in a.priors.items() if isinstance(p, str)],
+                }
                 for a in plan.alternatives
             ],
         },
@@ -189,11 +197,18 @@ def as_json(
         "versions": dict(versions),
         "classical": [meaning(answer_named(name)) for name in plan.classical.methods],
         "notes": [str(note) for note in result.notes],
+        "from_p_values": _from_p_values(result),
         "endpoints": {e.name: _endpoint(e) for e in result.endpoints},
         "sensitivity": records(result.sensitivity),
         "figures": [dict(figure) for figure in figures],
         **_together(result),
     }
+
+
+def _from_p_values(result: RunResult) -> dict[str, int]:
+    """How many effects are recovered from p-values, and of how many."""
+    items = [item for part in result.endpoints for item in part.effects.items]
+    return {"effects": sum(item.from_p_value for item in items), "of": len(items)}
 
 
 def _together(result: RunResult) -> dict[str, Any]:

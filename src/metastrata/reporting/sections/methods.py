@@ -37,7 +37,10 @@ def paragraphs(report: Source) -> list[Text]:
     """The text, paragraph by paragraph."""
     results = report.results
     fitted = [e for _, e in results["endpoints"].items() if e.raw["status"] not in ("single_study", "no_study")]
-    nothing = "No endpoint had two studies or more: nothing was pooled."
+    nothing = (
+        "No endpoint had two studies or more: nothing was pooled, and the priors above have no effect on any number of "
+        "this report. They are stated for the day a second study enters."
+    )
     return [
         _effects(results),
         (_model(results),),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from metastrata.reporting.document import (
     BREAK,
     Block,
+    Bullets,
     Column,
     Details,
     Paragraph,
     Section,
+    Styled,
     Table,
     Text,
     bad,
     faint,
+    joined,
     text,
 )
 from metastrata.reporting.record import Node
@@ -26,10 +29,18 @@ INTRODUCTION = (
 )
 
 
+NOTHING_POOLED = (
+    "These alternatives have no effect yet: no endpoint has two studies, so nothing is pooled, and neither the priors "
+    "of the model nor those below enter any number of this report. They wait for a second study."
+)
+
+
 def build(report: Source) -> Section | None:
     """A figure for each endpoint, and one table with a row per endpoint and alternative."""
-    if not report.results["plan"]["alternatives"] or not report.results["sensitivity"]:
+    if not report.results["plan"]["alternatives"]:
         return None
+    if not report.results["sensitivity"]:
+        return _without_effect(report)
     strata = report.results.raw["strata"]
     groups: dict[tuple[str, str], list[Node]] = {}
     for row in report.results["sensitivity"]:
@@ -44,6 +55,19 @@ def build(report: Source) -> Section | None:
     blocks: list[Block] = [Paragraph((INTRODUCTION,)), *pictures]
     blocks.append(Details(("Every analysis, in numbers",), (table,)) if pictures else table)
     return Section("sensitivity", ("Sensitivity",), tuple(blocks), "Sensitivity")
+
+
+def _without_effect(report: Source) -> Section:
+    """The alternatives where nothing is pooled: what they would change, and that they change nothing yet."""
+    items = []
+    for one in report.results["plan"]["alternatives"]:
+        why = text(": ", one["why"].words()) if one.raw["why"] else ()
+        items.append(
+            text(Styled("strong", one["name"].words()), why, *(text(" ", p.words(), ".") for p in one["priors"]))
+        )
+    return Section(
+        "sensitivity", ("Sensitivity",), (Paragraph((NOTHING_POOLED,)), Bullets(tuple(items))), "Sensitivity"
+    )
 
 
 def _row(report: Source, endpoint: str, group: list[Node]) -> tuple[Text, ...]:
