@@ -44,6 +44,7 @@ from .model.elicitation import prior_from as prior_from
 from .model.elicitation import prior_from_effects as prior_from_effects
 from .model.elicitation import prior_from_bias as prior_from_bias
 from .model.model import Model as Model
+from .model.course import Course as Course
 from .model.propriety import propriety as propriety
 from .model.prior_predictive import PriorPredictive as PriorPredictive
 from .model.prior_predictive import prior_predictive as prior_predictive
@@ -88,6 +89,8 @@ from .appraisal.absolute_effects import absolute_effects as absolute_effects
 from .appraisal.absolute_effects import control_arms as control_arms
 from .appraisal.endpoints import EndpointsTogether as EndpointsTogether
 from .appraisal.endpoints import exchangeable_endpoints as exchangeable_endpoints
+from .appraisal.courses import CourseFit as CourseFit
+from .appraisal.courses import fit_course as fit_course
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest

@@ -244,6 +244,9 @@ def _print_csv(effects: Effects) -> None:
 
     names = ["study", "stratum", "endpoint", "y", "se", "origin", "derivation", "row"]
     rows = [[getattr(item, name) for name in names] for item in effects.items]
+    if effects.repeated:
+        names.append("months")
+        rows = [[*row, item.metric.months] for row, item in zip(rows, effects.items, strict=True)]
     if effects.covariances:
         names.append("covariance")
         rows = [[*row, text] for row, text in zip(rows, effects.covariance_texts, strict=True)]

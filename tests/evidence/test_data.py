@@ -40,6 +40,7 @@ def test_there_are_tables_and_plans():
         "efm",
         "eight_schools",
         "frailty_msc",
+        "ishak2007",
         "kalaian1996",
         "konstantopoulos2011",
         "morris2008",

@@ -225,7 +225,7 @@ def _cut(rows: Sequence[ForestRow], size: int) -> list[tuple[ForestRow, ...]]:
 def axis_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
     """Limits of the axis: pooled results are shown whole; wide intervals and far estimates are cut and get arrows.
 
-    Where nothing is pooled, there is nothing that a wide interval could squeeze: everything is shown whole.
+    A study that stands alone is shown whole: there is nothing that its interval could squeeze.
     """
     pooled = [i for row in rows if row.kind in ("mean", "overall", "contrast") for i in (row.posterior,) if i]
     studies = [row for row in rows if row.kind == "study" and row.observed]
@@ -240,7 +240,7 @@ def axis_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
     low, high = min(core), max(core)
     span = max(high - low, 1e-12)
     # Estimates and their posteriors may stretch the axis by its span, other intervals by half of it; then they are cut.
-    most = 1.0 if pooled else math.inf
+    most = math.inf if len(studies) == 1 and not pooled else 1.0
     near = [(v, most) for row in studies for v in (*(row.observed or ())[:1], *(row.posterior or ()))]
     near += [(v, 0.5 * most) for row in rows for v in (row.observed or ())[1:]]
     near += [(v, 0.5) for row in rows if row.kind == "prediction" for v in row.posterior or ()]

@@ -15,7 +15,6 @@ from metastrata.reporting.document import (
     Text,
     bad,
     faint,
-    joined,
     text,
 )
 from metastrata.reporting.record import Node
