@@ -3,6 +3,7 @@
     uv run python benchmarks/calibrate.py                      # all of it; under an hour on two cores
     uv run python benchmarks/calibrate.py --engine exact       # a few minutes
     uv run python benchmarks/calibrate.py --only "one stratum"
+    uv run python benchmarks/calibrate.py --engine joint --set "several endpoints"    # the joint models, by integration
 
 Run it again whenever `tests/calibration` says that the source of a model has changed.
 """
@@ -29,6 +30,7 @@ from metastrata.appraisal.calibration import (
     scenarios,
     source_hash,
 )
+from metastrata.appraisal.calibration_joint import SETS, calibrate_joint
 from metastrata.model.priors import half_normal
 
 FILE = Path(__file__).resolve().parent.parent / "tests" / "calibration" / "sbc.json"
@@ -50,8 +52,9 @@ def entry(found: Calibration, replications: int, seconds: float) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", choices=[*SAMPLERS, "coverage", "faults", "all"], default="all")
+    parser.add_argument("--engine", choices=[*SAMPLERS, "coverage", "faults", "joint", "all"], default="all")
     parser.add_argument("--only", default="")
+    parser.add_argument("--set", default="", help="of the joint models")
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--file", type=Path, default=FILE)
     given = parser.parse_args()
@@ -63,6 +66,8 @@ def main() -> None:
                 kept = entry(found, given.replications, time.process_time() - start)
                 record(given.file, "calibration", f"{scenario.name} | {engine}", kept)
                 print(engine, scenario.name, found.worst, found.failed, flush=True)
+    if given.engine in ("joint", "all"):
+        joint(given)
     if given.engine in ("coverage", "all"):
         for k in (2, 3, 5, 10):
             for tau in (0.0, 0.2, 0.5):
@@ -79,10 +84,28 @@ def main() -> None:
             print(name, found.worst, flush=True)
 
 
-def record(file: Path, part: str, name: str, found: dict[str, Any]) -> None:
+def joint(given: argparse.Namespace) -> None:
+    """The joint models, 200 replications each unless fewer are asked for."""
+    for kind, models in SETS.items():
+        if given.set not in kind:
+            continue
+        for i, scenario in enumerate(models.scenarios()):
+            if given.only in scenario.name:
+                start, count = time.process_time(), min(given.replications, 200)
+                found = calibrate_joint(scenario, replications=count, seed=2026 + i)
+                kept = {"set": kind, **entry(found, count, time.process_time() - start)}
+                record(given.file, "joint", f"{scenario.name} | exact", kept, models.source_hash)
+                print("joint", scenario.name, found.worst, found.failed, flush=True)
+
+
+def record(file: Path, part: str, name: str, found: dict[str, Any], source: str = "") -> None:
     """Add a result to the file, with what it was made of."""
     kept = json.loads(file.read_text()) if file.exists() else {}
-    kept.setdefault(part, {})[name] = {"source": source_hash(), "made": datetime.now(UTC).date().isoformat(), **found}
+    kept.setdefault(part, {})[name] = {
+        "source": source or source_hash(),
+        "made": datetime.now(UTC).date().isoformat(),
+        **found,
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept, indent=1) + "\n")
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from metastrata.appraisal.sources import hash_of
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import complete, likelihood_and_replicates, prior_draws
@@ -166,13 +168,14 @@ def _ranks(design: Design, truth: xr.Dataset, posterior: xr.Dataset, rng: np.ran
             labels = labels[:1]
         for j, label in enumerate(labels):
             own, at = (draws, value) if draws.ndim == 1 else (draws[:, j], value[j])
-            ranks[f"{name}[{label}]" if label else name] = _rank(own, float(at), rng)
+            ranks[f"{name}[{label}]" if label else name] = share_below(own, float(at), rng)
     likelihood = [likelihood_and_replicates(design, part, rng)[0].sum(-1) for part in (posterior, truth)]
-    ranks["log_likelihood"] = _rank(likelihood[0].ravel(), float(likelihood[1].ravel()[0]), rng)
+    ranks["log_likelihood"] = share_below(likelihood[0].ravel(), float(likelihood[1].ravel()[0]), rng)
     return ranks
 
 
-def _rank(draws: Floats, value: float, rng: np.random.Generator) -> float:
+def share_below(draws: Floats, value: float, rng: np.random.Generator) -> float:
+    """Share of the draws below a value, smoothed by a uniform number within its rank."""
     below, equal = int(np.sum(draws < value)), int(np.sum(draws == value))
     return float((below + rng.random() * (equal + 1)) / (len(draws) + 1))
 
@@ -253,21 +256,8 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def source_hash() -> str:
-    """Hash of the source of the models, without comments, docstrings and layout."""
-    import ast
-    import hashlib
-    from pathlib import Path
-
+    """Hash of the source of the models; see `metastrata.appraisal.sources`."""
     import metastrata.inference
 
-    digest = hashlib.sha256()
-    for name in MODEL_SOURCE:
-        path = Path(metastrata.inference.__file__).parent / name
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            first = body[0] if isinstance(body, list) and body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                del node.body[0]  # type: ignore[attr-defined]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
+    folder = Path(metastrata.inference.__file__).parent
+    return hash_of(folder / name for name in MODEL_SOURCE)
