@@ -1,0 +1,72 @@
+"""Calibration of the joint models: that it finds faults, that what is kept is good and belongs to this source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from metastrata.appraisal.calibration_joint import SETS, JointScenario, calibrate_joint
+from metastrata.appraisal.sources import hash_of
+from metastrata.inference.joint import Joint, draw_joint, simulate
+from metastrata.inference.joint.posterior import solve_joint
+
+
+def scenario(name: str) -> JointScenario:
+    return next(s for models in SETS.values() for s in models.scenarios() if s.name == name)
+
+
+TRIAL = "exchangeable endpoints of one trial"
+OFFSET = "two endpoints, an offset of the design"
+
+
+def test_a_sound_engine_passes() -> None:
+    found = calibrate_joint(scenario(TRIAL), replications=60, seed=8)
+    assert found.failed == 0
+    assert {"mu", "tau", "rho_within", "theta[trial, a]", "misfit", "log_likelihood"} <= set(found.ranks)
+    assert found.worst[1] > 1e-3
+
+
+def errors_taken_for_independent(problem: Joint) -> Joint:
+    kept = problem.sampling
+    assert not callable(kept)
+    return replace(problem, sampling=kept * np.eye(kept.shape[1]) * 2)
+
+
+def test_a_seeded_fault_is_found() -> None:
+    found = calibrate_joint(scenario(OFFSET), lambda p, rng: draw_joint(solve_joint(p), 255, rng), 40, 8,
+                            fault=errors_taken_for_independent)  # fmt: skip
+    assert found.worst[1] < 1e-3
+
+
+def test_a_posterior_that_has_not_seen_the_data_is_found_out() -> None:
+    def prior(problem: Joint, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        many = [simulate(problem, rng) for _ in range(100)]
+        values = {name: np.array([m.truth[name] for m in many]) for name in many[0].truth}
+        theta = np.array(
+            [[[m.truth[f"theta[{s}, {e}]"] for e in problem.slots] for s in problem.studies] for m in many]
+        )
+        return {**values, "theta": theta}
+
+    found = calibrate_joint(scenario(TRIAL), prior, replications=40, seed=8)
+    assert found.worst[0] == "misfit"
+    assert found.worst[1] < 1e-4
+
+
+def test_the_hash_sees_what_computes_and_not_what_refuses(tmp_path: Path) -> None:
+    base = 'from a import b, c\n\ndef f(x):\n    """Say."""\n    if x < 0:\n        raise b("no")\n    return c(x)\n'
+    texts = {
+        "base": base,
+        "other words": base.replace("Say", "Tell").replace('"no"', '"never"'),
+        "no refusal": "from a import c\n\n\ndef f(x):\n    return c(x)  # the same\n",
+        "another answer": base.replace("c(x)", "2 * c(x)"),
+        "another branch": base.replace('raise b("no")', "x = b(x)"),
+    }
+    hashes = {}
+    for name, text in texts.items():
+        path = tmp_path / "module.py"
+        path.write_text(text, encoding="utf-8")
+        hashes[name] = hash_of([path])
+    assert hashes["base"] == hashes["other words"] == hashes["no refusal"]
+    assert len({hashes["base"], hashes["another answer"], hashes["another branch"]}) == 3
