@@ -100,10 +100,17 @@ def many(times: int) -> None:
     models = [ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": ms.half_normal(float(s))}) for s in scales]
     say("1,000 priors, one stratum (fit_many)", best(lambda: ms.fit_many(models, effects), times), "aim 0.2 s")
     efm = ms.effect_sizes(ms.read_studies(ROOT / "data" / "efm.csv"), "GEN")
-    linked = [ms.Model(priors={**LINKED, "omega": ms.half_normal(float(s))}) for s in np.linspace(0.5, 8, 100)]
+    linked = [ms.Model(priors={**LINKED, "omega": ms.half_normal(float(s))}) for s in np.linspace(0.5, 8, 1000)]
     wanted = ("mu", "mu_stratum", "tau", "omega")
-    hundred = best(lambda: ms.fit_many(linked, efm, quantities=wanted), 1)
-    say("1,000 priors, three strata (100 measured, times ten)", 10 * hundred, "aim 3 s", "mu, mu_stratum, tau, omega")
+    seconds = best(lambda: ms.fit_many(linked, efm, quantities=wanted), min(times, 3))
+    say("1,000 priors of omega, three strata (fit_many)", seconds, "aim 3 s", "mu, mu_stratum, tau, omega")
+    mixed = [
+        ms.Model(priors={"mu": "normal(0, 10)", "tau": ms.half_normal(float(t)), "omega": ms.half_normal(float(o))})
+        for t in np.linspace(1, 8, 10)
+        for o in np.linspace(0.5, 8, 100)
+    ]
+    seconds = best(lambda: ms.fit_many(mixed, efm, quantities=wanted), 1)
+    say("1,000 priors, 10 of tau x 100 of omega, three strata", seconds, "aim 3 s", "the same")
     rng = np.random.default_rng(1)
     big = ms.Effects.from_estimates(rng.normal(0, 0.4, 100), rng.uniform(0.1, 0.5, 100))
     left = {name: big.without([name]) for name in big.studies}

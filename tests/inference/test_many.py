@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,20 @@ import pytest
 import metastrata as ms
 from metastrata.inference.design import arrange
 from metastrata.inference.exact import solve
+from metastrata.inference.shared_strata import differ_in_omega, over_omegas
 
 Y = [0.45, 0.61, 0.22, 0.80, 0.35, 0.15, 0.05, 0.31, -0.10]
+DATA = Path(__file__).resolve().parents[2] / "data"
 SE = np.sqrt([0.04, 0.09, 0.06, 0.12, 0.05, 0.03, 0.08, 0.05, 0.10])
 
 
 def two_strata(sign: float = 1.0, endpoint: str = "effect") -> ms.Effects:
     return ms.Effects.from_estimates(sign * np.array(Y), SE, stratum=["a"] * 5 + ["b"] * 4, endpoint=endpoint)
+
+
+@pytest.fixture(scope="module")
+def efm() -> ms.Effects:
+    return ms.effect_sizes(ms.read_studies(DATA / "efm.csv"), "GEN")
 
 
 def models(scales: tuple[float, ...] = (0.1, 0.3, 1.0)) -> dict[str, ms.Model]:
@@ -154,3 +162,37 @@ def test_a_dask_cluster_gives_the_same() -> None:
             assert len(pids - {os.getpid()}) == 2
             found = ms.fit_many(models(), two_strata(), executor=client.get_executor())
     same(found, ms.fit_many(models(), two_strata()))
+
+
+@pytest.mark.parametrize("family", ["half_normal({})", "exponential({})"])
+def test_many_priors_of_omega_share_their_work_and_agree_with_single_fits(family: str, efm: ms.Effects) -> None:
+    """Posteriors computed together from one tree are those computed one at a time, to the tolerance of both."""
+    priors = {"mu": "normal(0, 10)", "tau": "half_normal(5)"}
+    models = [ms.Model(priors={**priors, "omega": family.format(s)}) for s in (0.08, 0.3, 0.5, 0.9, 2, 4, 5, 8)]
+    designs = [arrange(model, efm) for model in models]
+    assert all(differ_in_omega(design) for design in designs)
+    found = over_omegas(designs, np.array([0.025, 0.5, 0.975]), np.array([0.0, -1.0]))
+    assert (found.error < 1e-4).all()
+    assert (found.error < 1e-5).sum() >= 6
+    names = ["mu", "omega", *(f"mu_stratum[{s}]" for s in designs[0].strata), *(f"tau[{s}]" for s in designs[0].strata)]
+    for row in (0, 3, 7):
+        alone = solve(designs[row])
+        assert found.log_evidence[row] == pytest.approx(alone.log_evidence, abs=2e-5)
+        for c, name in enumerate(names):
+            own = alone[name]
+            assert found.mean[row, c] == pytest.approx(own.mean, abs=2e-5 * own.sd)
+            assert found.sd[row, c] == pytest.approx(own.sd, rel=2e-5)
+            np.testing.assert_allclose(found.quantiles[row, c], own.quantile([0.025, 0.5, 0.975]), atol=5e-5 * own.sd)
+            np.testing.assert_allclose(found.below[row, c], own.cdf([0.0, -1.0]), atol=2e-5)
+
+
+def test_priors_of_omega_that_cannot_share_are_done_alone(efm: ms.Effects) -> None:
+    """A heavy tail, a uniform prior, and too few priors to share: every item is there, as by itself."""
+    omegas = ["half_normal(1)", "half_normal(2)", "half_normal(3)", "half_normal(4)", "half_cauchy(1)", "uniform(0, 4)"]
+    models = {text: ms.Model(priors={"mu": "normal(0, 10)", "tau": "half_normal(5)", "omega": text}) for text in omegas}
+    together = ms.fit_many(models, efm, quantities=("omega", "mu"))
+    for text, model in models.items():
+        item, alone = together.find(text, efm.endpoints[0]), ms.fit_many(model, efm, quantities=("omega", "mu"))[0]
+        assert list(item) == list(alone) == ["mu", "omega"]
+        for name in item:
+            assert item[name].median == pytest.approx(alone[name].median, abs=2e-5 * item[name].sd)

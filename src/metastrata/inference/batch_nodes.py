@@ -191,16 +191,10 @@ class Solved:
         sd = np.sqrt((self.mass * (self.t - mean[:, None]) ** 2).sum(1))
         if len(p) == 0 and len(points) == 0:
             return mean, sd, np.empty((len(mean), 0)), np.empty((len(mean), 0))
-        n = self.t.shape[1]
-        knots, integral, value = knot_matrices(n)
-        height = self.mass / gauss(n)[1]
-        below, density = height @ integral.T, height @ value.T
         where = np.arcsinh(np.maximum(points, 0.0) / self.problem.c[:, None])
-        at = (where - self.low[:, None]) / self.half[:, None] - 1
-        probability = np.where(points < 0, 0.0, _between(knots, below, density, np.clip(at, -1, 1)))
-        at = _inverse(knots, below, density, np.broadcast_to(p, (len(mean), len(p))))
+        probability, at = read_nodes(self.mass, (where - self.low[:, None]) / self.half[:, None] - 1, p)
         x = self.low[:, None] + self.half[:, None] * (at + 1)
-        return mean, sd, self.problem.c[:, None] * np.sinh(x), np.clip(probability, 0.0, 1.0)
+        return mean, sd, self.problem.c[:, None] * np.sinh(x), np.where(points < 0, 0.0, probability)
 
     def tau_off(self, quantiles: Floats, p: Floats) -> Floats:
         """How far from probability p these quantiles of tau, (item, p), seem to be by these nodes, in tau."""
@@ -213,6 +207,24 @@ class Solved:
         density = np.take_along_axis(height, i - 1, axis=1)
         stretched = np.maximum(density, 1e-300) / (self.half[:, None] * np.hypot(c, quantiles))
         return np.where(missed > 1e-12, missed, 0.0) / stretched
+
+
+def read_nodes(mass: Floats, at: Floats, p: Floats) -> tuple[Floats, Floats]:
+    """Distribution functions and quantiles of densities on [-1, 1] given by their masses at Gauss-Legendre nodes.
+
+    Parameters
+    ----------
+    mass : ndarray, shape (item, node)
+    at : ndarray, shape (item, point)
+        Where the distribution functions are wanted.
+    p : ndarray, shape (probability,)
+        Of the quantiles.
+    """
+    knots, integral, value = knot_matrices(mass.shape[1])
+    height = mass / gauss(mass.shape[1])[1]
+    below, density = height @ integral.T, height @ value.T
+    probability = np.clip(_between(knots, below, density, np.clip(at, -1, 1)), 0.0, 1.0)
+    return probability, _inverse(knots, below, density, np.broadcast_to(p, (len(mass), len(p))))
 
 
 def _between(knots: Floats, below: Floats, density: Floats, at: Floats) -> Floats:

@@ -114,12 +114,12 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
         placed = place(design, omega)
         return lambda level: Posteriors(placed.at(level)).solve()
     groups = tuple((design.y[design.stratum == s], design.se[design.stratum == s]) for s in range(len(design.strata)))
-    taus = _tau_axes(design, groups)
+    taus = tau_axes(design, groups)
     if design.mean == "independent" or omega == math.inf:
         parts = FLAT if omega == math.inf else normal_parts(design.mu, design.y, design.se)
         apart = place_separate(groups, parts, taus)
         return lambda level: replace(apart, rules=tuple(rule.refined(level) for rule in apart.rules)).solve()
-    between = _between(design, groups, omega)
+    between = omega_axis(design, groups, omega)
     single = isinstance(between, ScaleRule) and not between.t.any()
     if len(design.tau) == 1:
         parts = normal_parts(design.mu, design.y, design.se)
@@ -133,14 +133,15 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
     return Joined(groups, taus, between, design.mu)
 
 
-def _tau_axes(design: Design, groups: tuple[Group, ...]) -> tuple[Axis, ...]:
+def tau_axes(design: Design, groups: tuple[Group, ...]) -> tuple[Axis, ...]:
+    """The axis of each tau."""
     reach = FAR * float(np.ptp(design.y))
     if len(design.tau) == 1:
         return (axis(design.tau[0], float(design.se.min()), reach),)
     return tuple(axis(p, float(se.min()), reach) for p, (_, se) in zip(design.tau, groups, strict=True))
 
 
-def _between(design: Design, groups: tuple[Group, ...], omega: float | None) -> Axis | ScaleRule:
+def omega_axis(design: Design, groups: tuple[Group, ...], omega: float | None = None) -> Axis | ScaleRule:
     """The axis of omega, or one node if it is known; 0 if the strata have one mean."""
     if design.omega is None or omega is not None:
         return known(omega or 0.0, design.omega or design.tau[0])

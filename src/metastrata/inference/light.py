@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from metastrata.errors import MetastrataError
 from metastrata.inference.batch import BatchResult, as_batch, in_one_pass, solve_batch
 from metastrata.inference.design import Design
 from metastrata.inference.exact import TOLERANCE, solve
+from metastrata.inference.lattice.lattices import UnsuitableError
+from metastrata.inference.shared_strata import differ_in_omega, over_omegas
+
+SHARED = {"mu", "mu_stratum", "tau", "omega", "bias", "beta", "r"}  # what many priors of omega are answered for at once
+ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def split(name: str) -> tuple[str, str]:
 def answer_all(designs: Sequence[Design], wanted: Wanted) -> list[Answer]:
     """Solve designs one after another; what cannot be solved is answered with the reason."""
     answers = _in_batches(designs, wanted)
+    answers |= _over_omegas(designs, wanted)
     for i, design in enumerate(designs):
         if i not in answers:
             try:
@@ -83,6 +91,45 @@ def _in_batches(designs: Sequence[Design], wanted: Wanted) -> dict[int, Answer]:
         for row, i in enumerate(own):
             if found.error[row] <= TOLERANCE:
                 answers[i] = _from_batch(designs[i], found, row, wanted)
+    return answers
+
+
+def _over_omegas(designs: Sequence[Design], wanted: Wanted) -> dict[int, Answer]:
+    """Answers to the designs that differ in the prior of omega alone, by their place."""
+    if not set(wanted.quantities) <= SHARED:
+        return {}
+    together: dict[tuple[object, ...], list[int]] = {}
+    for i, design in enumerate(designs):
+        if differ_in_omega(design):
+            data = (design.y.tobytes(), design.se.tobytes(), design.stratum.tobytes(), len(design.strata))
+            together.setdefault((*data, design.mu, design.tau), []).append(i)
+    answers: dict[int, Answer] = {}
+    for own in together.values():
+        if len(own) >= ENOUGH:
+            answers |= _one_tree([designs[i] for i in own], own, wanted)
+    return answers
+
+
+def _one_tree(designs: Sequence[Design], places: Sequence[int], wanted: Wanted) -> dict[int, Answer]:
+    try:
+        found = over_omegas(designs, np.asarray(wanted.probabilities), np.asarray(wanted.points))
+    except UnsuitableError:
+        return {}
+    strata = designs[0].strata
+    names = ["mu", "omega", *(f"mu_stratum[{s}]" for s in strata), *(f"tau[{s}]" for s in strata)]
+    answers: dict[int, Answer] = {}
+    for row, place in enumerate(places):
+        if found.error[row] <= TOLERANCE:
+            summaries = {}
+            for c, name in enumerate(names):
+                if split(name)[0] in wanted.quantities:
+                    lower, median, upper = found.quantiles[row, c].tolist()
+                    below = tuple(found.below[row, c].tolist())
+                    summaries[name] = LightSummary(
+                        float(found.mean[row, c]), median, float(found.sd[row, c]), lower, upper, below
+                    )
+            ordered = {name: summaries[name] for name in (names[0], *names[2:], names[1]) if name in summaries}
+            answers[place] = Answer(None, float(found.log_evidence[row]), float(found.error[row]), ordered)
     return answers
 
 
