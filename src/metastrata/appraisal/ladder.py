@@ -79,7 +79,7 @@ def ladder(
     rows = []
     for name, rung in rungs.items():
         data = effects.stratum(reference) if name == RUNGS[0] else effects
-        row = _row(name, rung, data, reference, alone)
+        row = _row(name, _fitting(rung, data), data, reference, alone)
         alone = float(row["sd"]) if name == RUNGS[0] and row["status"] == "reliable" else alone
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -100,6 +100,16 @@ def _rungs(model: Model, reference: str, bias: PriorSpec | None, omega: PriorSpe
     if bias is not None:
         rungs[RUNGS[2]] = rung("biased", bias=bias)
     return rungs | {RUNGS[3]: rung("common")}
+
+
+def _fitting(model: Model, effects: Effects) -> Model:
+    """The model without what these studies do not call for: a prior of r if every r is known, an exact likelihood."""
+    found = [item.statistics for item in effects.items if item.statistics is not None]
+    unused = {"r"} if not any(s.formula == "smcr" and s.r_assumed for s in found) else set()
+    if not found and model.likelihood == "exact":
+        unused |= {"baseline"}
+        model = replace(model, likelihood="normal", priors={n: p for n, p in model.priors.items() if n not in unused})
+    return replace(model, priors={name: p for name, p in model.priors.items() if name not in unused})
 
 
 def _row(name: str, model: Model, effects: Effects, reference: str, alone: float | None) -> dict[str, Any]:
@@ -138,11 +148,11 @@ def _benefit(effects: Effects, found: Marginal) -> float:
 def _weight(design: Design, reference: str, sd: float) -> float:
     """How far the mean of the reference follows the other strata, by a central difference."""
     from metastrata.inference.exact import solve
+    from metastrata.inference.grid.moved import moved
 
     others = design.stratum != design.strata.index(reference)
     step = 0.05 * sd
-    moved = [
-        solve(replace(design, y=design.y + sign * step * others)).marginals[f"mu_stratum[{reference}]"].mean
-        for sign in (1.0, -1.0)
-    ]
-    return (moved[0] - moved[1]) / (2 * step)
+    up, down = (
+        solve(moved(design, others, sign * step)).marginals[f"mu_stratum[{reference}]"].mean for sign in (1.0, -1.0)
+    )
+    return (up - down) / (2 * step)

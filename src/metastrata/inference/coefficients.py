@@ -84,6 +84,11 @@ def _checked(name: str, parts: NormalParts) -> NormalParts:
             f"a uniform prior of {name} is not a mixture of normals: in this model the exact engine needs normal, "
             "student_t, cauchy or a mixture of them. Use engine 'nuts'"
         )
+    if parts.bounds is not None:
+        raise IntegrationError(
+            f"a truncated prior of {name} is not a mixture of normals: in this model the exact engine needs normal, "
+            "student_t, cauchy or a mixture of them. Use engine 'nuts'"
+        )
     return parts
 
 

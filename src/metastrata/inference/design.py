@@ -192,29 +192,9 @@ def _form(model: Model, effects: Effects) -> Form | None:
     normal = model.likelihood == "normal" and study_effects(model.study_effects).family == "normal"
     if normal and not model.weights and "r" not in model.priors:
         return None
-    _refuse_both(model, effects)
     from metastrata.inference.grid.forms import arrange_form
 
     return arrange_form(model, effects)
-
-
-def _refuse_both(model: Model, effects: Effects) -> None:
-    """Refuse what the kernel for other likelihoods does not take."""
-    several = len(effects.strata) > 1
-    beside = {
-        "mean = 'biased'": model.mean == "biased" and several,
-        "heterogeneity = 'exchangeable'": model.heterogeneity == "exchangeable" and several,
-        "inflation": bool(model.inflation),
-        "moderators": bool(model.moderators),
-        "nested effects": bool(model.nested),
-        "a known covariance of effects": bool(effects.covariances),
-    }
-    for name, there in beside.items():
-        if there:
-            raise ModelError(
-                f"{name} cannot be had together with another likelihood, other study effects, weights or a prior of r: "
-                "leave one of them out"
-            )
 
 
 def _reference(model: Model, strata: tuple[str, ...]) -> int:

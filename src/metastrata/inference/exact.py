@@ -110,6 +110,10 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
         from metastrata.inference.grid.setup import form_kernel
 
         return form_kernel(design, design.form, omega)
+    if _ended(design):
+        from metastrata.inference.grid.setup import form_kernel, normal_form
+
+        return form_kernel(design, normal_form(design), omega)
     if not design.plain:
         placed = place(design, omega)
         return lambda level: Posteriors(placed.at(level)).solve()
@@ -131,6 +135,13 @@ def _kernel(design: Design, omega: float | None) -> Callable[[int], Solution]:
             joined, within=joined.within.refined(level), between=joined.between.refined(level)
         ).solve()
     return Joined(groups, taus, between, design.mu)
+
+
+def _ended(design: Design) -> bool:
+    """Whether means are biased, with nothing else beside, and a prior of mu or of a bias has ends."""
+    if not design.bias or not replace(design, bias=()).plain:
+        return False
+    return any(p.family == "uniform" or p.bounds is not None for p in (design.mu, *design.bias))
 
 
 def tau_axes(design: Design, groups: tuple[Group, ...]) -> tuple[Axis, ...]:

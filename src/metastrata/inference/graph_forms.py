@@ -40,6 +40,7 @@ class FormShape:
     omega: Signature
     r: Signature
     own: int
+    bias: tuple[Signature, ...] = ()
 
 
 def prior_of_r(form: Form) -> Prior | None:
@@ -56,8 +57,9 @@ def prior_of_r(form: Form) -> Prior | None:
 def form_shape(design: Design, form: Form) -> FormShape:
     """The shape of the graph a design with a form needs."""
     taus = tuple(signature(prior) for prior in design.tau)
+    biases = tuple(signature(prior) for prior in design.bias)
     return FormShape(len(design.strata), design.mean, signature(design.mu), taus, signature(design.omega),
-                     signature(prior_of_r(form)), len(form.with_own_r))  # fmt: skip
+                     signature(prior_of_r(form)), len(form.with_own_r), biases)  # fmt: skip
 
 
 def form_data(design: Design, form: Form) -> dict[str, NDArray[np.float64]]:
@@ -91,6 +93,9 @@ def form_data(design: Design, form: Form) -> dict[str, NDArray[np.float64]]:
         "prior_mu": np.array(numbers(design.mu)),
     }
     data |= {f"prior_tau_{s}": np.array(numbers(prior)) for s, prior in enumerate(design.tau)}
+    if design.bias:
+        data["biased"] = np.eye(len(design.strata))[list(design.others)]
+        data |= {f"prior_bias_{j}": np.array(numbers(prior)) for j, prior in enumerate(design.bias)}
     if design.omega is not None:
         data["prior_omega"] = np.array(numbers(design.omega))
     r = prior_of_r(form)
@@ -114,6 +119,8 @@ def build_form_graph(design: Design, form: Form) -> pm.Model:
         if shape.mean == "exchangeable":
             omega = random_variable("omega", shape.omega, data["prior_omega"], ())
             centre = mu + omega * pm.Normal("offset", 0.0, 1.0, shape=(shape.strata,))
+        for j, sig in enumerate(shape.bias):
+            centre = centre + data["biased"][j] * random_variable(f"bias_{j}", sig, data[f"prior_bias_{j}"], ())
         centre = pm.Deterministic("mu_stratum", centre)
         variance = data["part_variance"]
         if shape.r:

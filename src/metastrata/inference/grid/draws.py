@@ -27,6 +27,10 @@ def draw_tree(tree: Tree, size: int, rng: np.random.Generator) -> dict[str, Floa
     likelihoods = tree.likelihoods[0]
     means = []
     for s in range(len(tree.branches)):
+        bias = tree.shifts[s]
+        if bias is not None:
+            means.append(bias.draw(mu, likelihoods[s][combination], tree.open, rng))
+            continue
         if not between.t.any():
             means.append(mu)
             continue
@@ -37,9 +41,10 @@ def draw_tree(tree: Tree, size: int, rng: np.random.Generator) -> dict[str, Floa
         sd = grid.width[j] * np.sqrt(share)
         means.append(share * grid.x[j] + (1 - share) * mu + sd * rng.standard_normal(size))
     mu_stratum = np.stack(means, axis=1)
-    return (
-        {"mu": mu, "omega": omega} | shared | _within(tree.branches, tree.outer, combination, mu_stratum, shared, rng)
-    )
+    others = [s for s, bias in enumerate(tree.shifts) if bias is not None]
+    biases = {"bias": mu_stratum[:, others] - mu[:, None]} if others else {}
+    within = _within(tree.branches, tree.outer, combination, mu_stratum, shared, rng)
+    return {"mu": mu, "omega": omega} | biases | shared | within
 
 
 def draw_apart(found: Apart, size: int, rng: np.random.Generator) -> dict[str, Floats]:

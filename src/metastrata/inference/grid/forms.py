@@ -11,6 +11,7 @@ from metastrata.evidence.effects import Effect, Effects
 from metastrata.evidence.measures_tools import hedges_j, pooled_sd
 from metastrata.evidence.recipes import Statistics
 from metastrata.inference.densities import spread_points
+from metastrata.inference.grid.branches import depends_on_r
 from metastrata.inference.grid.correlations import CorrelationRule
 from metastrata.inference.grid.counts import OddsRatio, Proportion, Rate, RateRatio
 from metastrata.inference.grid.likelihoods import BeforeAfter, Likelihood, NoncentralT, Normal
@@ -53,7 +54,7 @@ class Form:
     @property
     def with_shared_r(self) -> bool:
         """Whether some studies share an unknown correlation."""
-        return any(isinstance(own, BeforeAfter) and own.shared for own in self.likelihoods)
+        return any(depends_on_r(own) for own in self.likelihoods)
 
     @property
     def plain(self) -> bool:
@@ -68,10 +69,12 @@ def arrange_form(model: Model, effects: Effects) -> Form | None:
     Raises
     ------
     ModelError
-        If no row carries what an exact likelihood needs, or weights are given for strata that are not there.
+        If no row carries what an exact likelihood needs, weights are given for strata that are not there, or the model
+        has something that this kernel does not take.
     PriorError
         If the prior of the baseline is missing, or one of r without a study whose r is unknown.
     """
+    _refuse(model, effects)
     reach = _reach(model, effects)
     likelihoods = tuple(_likelihood(model, item, reach) for item in effects.items)
     if model.likelihood == "exact" and all(own.name == "normal" for own in likelihoods):
@@ -92,6 +95,29 @@ def arrange_form(model: Model, effects: Effects) -> Form | None:
     return None if form.plain else form
 
 
+def _refuse(model: Model, effects: Effects) -> None:
+    """Refuse what cannot be had together with this, and say what can be done instead."""
+    instead = {
+        "heterogeneity = 'exchangeable'": (
+            model.heterogeneity == "exchangeable" and len(effects.strata) > 1,
+            "use heterogeneity = 'independent' (a tau for each stratum) or 'common'",
+        ),
+        "moderators": (bool(model.moderators), "compare levels of the moderator as strata, or leave moderators out"),
+        "nested effects": (bool(model.nested), "combine the effects of each study to one first, or take nesting out"),
+        "a known covariance of effects": (
+            bool(effects.covariances),
+            "combine the effects that share patients to one first, or use likelihood = 'normal' with normal study "
+            "effects",
+        ),
+    }
+    for name, (there, what) in instead.items():
+        if there:
+            raise ModelError(
+                f"{name} cannot be had together with another likelihood, other study effects, weights or a prior of r: "
+                f"{what}"
+            )
+
+
 def _prior(model: Model, name: str) -> Prior | None:
     return model.prior(name) if name in model.priors else None
 
@@ -106,6 +132,20 @@ def _reach(model: Model, effects: Effects) -> float:
 
 def _likelihood(model: Model, item: Effect, reach: float) -> Likelihood:
     """What one study says of its effect."""
+    factor = model.inflation.get(item.stratum, 1.0)
+    own = _own_likelihood(model, item, reach)
+    if factor == 1:
+        return own
+    if isinstance(own, Normal):
+        return Normal(own.y, own.se * factor**0.5)
+    raise ModelError(
+        f"inflation of '{item.stratum}' multiplies the variance of an estimate, but '{item.study}' has another "
+        f"likelihood ({own.name}): use weights = {{'{item.stratum}': {1 / factor:g}}}, which count its studies for as "
+        "much less, or likelihood = 'normal'"
+    )
+
+
+def _own_likelihood(model: Model, item: Effect, reach: float) -> Likelihood:
     found, exact, r = item.statistics, model.likelihood == "exact", _prior(model, "r")
     if found is not None and found.formula == "smcr" and found.r_assumed and r is not None:
         after, before, sd, n, _ = found.arguments

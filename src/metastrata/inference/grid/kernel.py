@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.inference.bumps import Bumps, place
 from metastrata.inference.components import IntegrationError, Solution, mean_bounds
+from metastrata.inference.grid.biases import bias, shifted
 from metastrata.inference.grid.contrasts import apart, joined, pooling
 from metastrata.inference.grid.draws import draw_apart, draw_tree
 from metastrata.inference.grid.look import Look, look
@@ -32,11 +34,12 @@ def linked(problem: Problem) -> Callable[[int], Solution]:
             tree.mu,
             tree.omega,
             tree.strata,
-            lambda a, b: joined(tree, a, b),
-            lambda a, b: pooling(tree, a, b),
+            (lambda a, b: shifted(tree, a, b)) if problem.shifts else lambda a, b: joined(tree, a, b),
+            None if problem.shifts else lambda a, b: pooling(tree, a, b),
             lambda size, rng: draw_tree(tree, size, rng),
             tree.inconsistency,
             tree.outer.r(tree.outer_mass),
+            {f"bias[{own.name}]": partial(bias, tree, s) for s, own in enumerate(problem.biases) if own is not None},
         )
 
     return solve
@@ -46,7 +49,8 @@ def _tree(found: Look, level: int) -> Tree:
     problem, (rules, between) = found.problem, found.final_rules
     rules, between = tuple(rule.refined(level) for rule in rules), between.refined(level)
     grid = _grid(found, None, level, not between.t.any())
-    return Tree(problem.branches(rules, grid.x, level), problem.outer(rules, level), between, problem.prior, grid)
+    branches, outer = problem.branches(rules, grid.x, level), problem.outer(rules, level)
+    return Tree(branches, outer, between, problem.prior, grid, problem.biases)
 
 
 def separate(problem: Problem) -> Callable[[int], Solution]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,18 +61,26 @@ class Look:
             table = np.exp(-0.5 * distance / variance) / np.sqrt(variance)
         return np.asarray(table * self.grid.width / (table * self.grid.width).sum(-1, keepdims=True))
 
-    def _carried(self, log: Floats) -> Floats:
+    def _way(self, s: int, back: bool = False) -> Floats:
+        """Probability of moving between mu and the mean of a stratum, shape (omega, from, to): by omega, or a bias."""
+        bias = self.problem.biases[s]
+        if bias is None:
+            return self._moves
+        wide = replace(self.grid, width=self.grid.width / 2, bounds=None)
+        return (bias.kernel(self.grid.x, wide, back) * self.grid.width)[None]
+
+    def _carried(self, log: Floats, moves: Floats) -> Floats:
         """Log functions (outer, x) or (outer, omega, x) smoothed by each omega, shape (outer, omega, x)."""
         peak = log.max(-1, keepdims=True)
         with np.errstate(under="ignore"):
             table = np.exp(log - peak)
         how = "ofm,cm->cof" if log.ndim == 2 else "ofm,com->cof"
-        moved = np.einsum(how, self._moves, table, optimize=True)
+        moved = np.einsum(how, moves, table, optimize=True)
         return np.asarray(np.log(np.maximum(moved, 1e-300)) + (peak[:, None] if log.ndim == 2 else peak))
 
     @cached_property
     def _messages(self) -> list[Floats]:
-        return [self._carried(own) for own in self._own]
+        return [self._carried(own, self._way(s)) for s, own in enumerate(self._own)]
 
     @cached_property
     def _base(self) -> Floats:
@@ -115,8 +123,8 @@ class Look:
         width, found = np.log(self.grid.width), []
         for s in range(len(self.branches)):
             others = self._base + sum(m for j, m in enumerate(self._messages) if j != s)
-            if self.between.t.any():
-                found.append(log_total(self._carried(others - width), (1,)) + width)
+            if self.between.t.any() or self.problem.biases[s] is not None:
+                found.append(log_total(self._carried(others - width, self._way(s, back=True)), (1,)) + width)
             else:
                 found.append(log_total(others, (1,)))
         return found
@@ -207,10 +215,19 @@ class Look:
             found = profile(*self.problem.normals(s), np.array([tau]))
             power = max(self.problem.powers[s], 1e-6)
             places.append((float(found.centre[0]), float(np.sqrt(found.variance[0] / power + omega**2))))
-        centre, scale = (np.array(column) for column in zip(*places, strict=True))
+        said = [self._said_of_mu(s, *place) for s, place in zip(which, places, strict=True)]
+        centre, scale = (np.array(column) for column in zip(*said, strict=True))
         together = float(np.sum(scale**-2.0) ** -0.5)
         places.append((float(np.clip(scale**-2.0 @ centre * together**2, *reach)), together))
         return places
+
+    def _said_of_mu(self, s: int, centre: float, scale: float) -> tuple[float, float]:
+        """What a stratum says of mu, its own mean being known to be here."""
+        bias = self.problem.biases[s]
+        if bias is None:
+            return centre, scale
+        _, mean, variance = max(bias.normals)
+        return centre - mean, float(np.hypot(scale, np.sqrt(variance)))
 
     def _near(self, masses: list[Floats], centre: float, scale: float) -> float:
         gap = float(np.min(np.abs(self.grid.x - centre)))

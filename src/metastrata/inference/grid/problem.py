@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metastrata.inference.grid.branches import Branch, Setting
 from metastrata.inference.grid.correlations import CorrelationRule
 from metastrata.inference.grid.likelihoods import Likelihood
+from metastrata.inference.grid.shifts import Shift
 from metastrata.inference.grid.tree import Outer
 from metastrata.inference.quadrature import Axis, ScaleRule
 from metastrata.model.priors import Prior
@@ -39,6 +40,8 @@ class Problem:
         Whether each stratum mean has the prior by itself, with nothing between them.
     correlation : Prior or None
         Of a correlation that studies share.
+    shifts : tuple of (Shift or None)
+        By stratum, the prior of its bias, if it may have one.
     """
 
     strata: tuple[tuple[Likelihood, ...], ...]
@@ -49,6 +52,12 @@ class Problem:
     powers: tuple[float, ...]
     apart: bool = False
     correlation: Prior | None = None
+    shifts: tuple[Shift | None, ...] = ()
+
+    @property
+    def biases(self) -> tuple[Shift | None, ...]:
+        """One per stratum; all None unless the means are biased."""
+        return self.shifts or (None,) * len(self.strata)
 
     @property
     def shared(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metastrata.errors import ModelError
 from metastrata.inference.components import Solution
@@ -13,8 +14,13 @@ from metastrata.inference.design import Design
 from metastrata.inference.grid.completion import settings
 from metastrata.inference.grid.forms import Form
 from metastrata.inference.grid.kernel import linked, separate
+from metastrata.inference.grid.likelihoods import Normal
 from metastrata.inference.grid.problem import Problem
+from metastrata.inference.grid.shifts import Shift, shift
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
+from metastrata.model.forms import study_effects
+
+Floats = NDArray[np.float64]
 
 FAR = 10.0
 
@@ -23,6 +29,12 @@ def form_kernel(design: Design, form: Form, omega: float | None) -> Callable[[in
     """Place the nodes for a design with a form; what is returned solves it at a level of resolution."""
     problem = pose(design, form, omega)
     return separate(problem) if problem.apart else linked(problem)
+
+
+def normal_form(design: Design) -> Form:
+    """The form of a design in which everything is normal: what this kernel takes beside is the ends of priors."""
+    likelihoods = tuple(Normal(float(y), float(se)) for y, se in zip(design.y, design.se, strict=True))
+    return Form(likelihoods, study_effects("normal"), (1.0,) * len(design.strata))
 
 
 def pose(design: Design, form: Form, omega: float | None) -> Problem:
@@ -54,4 +66,11 @@ def pose(design: Design, form: Form, omega: float | None) -> Problem:
         form.powers,
         apart,
         form.r if form.with_shared_r else None,
+        _shifts(design, y, np.array([own.se for own in form.likelihoods])),
     )
+
+
+def _shifts(design: Design, y: Floats, se: Floats) -> tuple[Shift | None, ...]:
+    priors = dict(zip(design.others, design.bias, strict=True))
+    names = enumerate(design.strata)
+    return tuple(shift(name, priors[s], y, se) if s in priors else None for s, name in names) if priors else ()

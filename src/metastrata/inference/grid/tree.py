@@ -1,4 +1,4 @@
-"""Strata joined through mu: forward to mu and omega, backward to every stratum."""
+"""Strata joined through mu, by omega or by biases: forward to mu and omega, backward to every stratum."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from metastrata.inference.components import heavy_tail, log_total, scale_density
 from metastrata.inference.densities import continued
 from metastrata.inference.grid.branches import Branch, Setting
 from metastrata.inference.grid.correlations import CorrelationDensity, CorrelationRule
+from metastrata.inference.grid.shifts import Shift
 from metastrata.inference.grid.stratum import StratumPosterior
 from metastrata.inference.marginals import ScaleDensity
 from metastrata.inference.mixtures import NormalMixture
 from metastrata.inference.quadrature import ScaleRule
+from metastrata.inference.small import multiply
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
@@ -94,6 +96,8 @@ class Tree:
         Of mu.
     grid : Bumps
         Of mu; its points are those of every stratum mean too.
+    shifts : tuple of (Shift or None)
+        By stratum, the prior of its bias; None for the reference, and for strata joined by omega.
     """
 
     branches: tuple[Branch, ...]
@@ -101,11 +105,16 @@ class Tree:
     between: ScaleRule
     prior: Prior | None
     grid: Bumps
+    shifts: tuple[Shift | None, ...]
+
+    def home(self, s: int) -> Bumps:
+        """The grid of a stratum's mean: without the ends of a uniform prior of mu, unless it is mu itself."""
+        return self.grid if self.shifts[s] is None and not self.between.t.any() else self.open
 
     @cached_property
     def open(self) -> Bumps:
-        """The grid of stratum means: without the ends of a uniform prior of mu, unless they are mu itself."""
-        return replace(self.grid, bounds=None) if self.between.t.any() and self.grid.bounds else self.grid
+        """The grid without the ends of a uniform prior of mu."""
+        return replace(self.grid, bounds=None) if self.grid.bounds else self.grid
 
     @cached_property
     def likelihoods(self) -> tuple[Floats, Floats]:
@@ -122,7 +131,17 @@ class Tree:
         strata, outer, size = coefficients.shape
         functions = np.broadcast_to(coefficients.reshape(-1, 1, size), (strata * outer, len(self.between.t), size))
         blurred = self.open.blurred(functions, self.between.t**2).reshape(strata, outer, -1, size)
+        for s, bias in enumerate(self.shifts):
+            if bias is not None:
+                blurred[s, :, 0] = multiply(coefficients[s], bias.kernel(self.grid.x, self.open).T)
         return np.asarray(np.log(np.maximum(blurred, LEAST)) + shift[:, None, None, None])
+
+    def _known_elsewhere(self, s: int) -> Floats:
+        """What the priors and the other strata say of the mean of a stratum, shape (outer, x)."""
+        bias, cavity = self.shifts[s], self.cavity(s)
+        if bias is None:
+            return self.grid.blurred(cavity, self.between.t**2).sum(1)
+        return multiply(cavity[:, 0], bias.kernel(self.grid.x, self.grid, back=True).T)
 
     @cached_property
     def _log_base(self) -> Floats:
@@ -173,12 +192,11 @@ class Tree:
         """Posterior of each stratum, and its total before normalising, which should be 1."""
         found = []
         for s, branch in enumerate(self.branches):
-            rest = self.grid.blurred(self.cavity(s), self.between.t**2).sum(1)
-            log = self.outer.joint(branch, np.log(np.maximum(rest, LEAST)))
+            log = self.outer.joint(branch, np.log(np.maximum(self._known_elsewhere(s), LEAST)))
             with np.errstate(under="ignore"):
                 joint = np.exp(np.minimum(log, MOST))
-            total = float(np.sum(joint * self.open.quadrature))
-            found.append((StratumPosterior(branch, self.open, joint / total), total))
+            total = float(np.sum(joint * self.home(s).quadrature))
+            found.append((StratumPosterior(branch, self.home(s), joint / total), total))
         return found
 
     @property
