@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from metastrata.errors import SamplingError
 from metastrata.inference.joint.problem import MOST, Floats
@@ -21,8 +21,8 @@ LogDensity = Callable[[Floats], Floats]
 DEPTH = 18.0  # of the log density, below its peak, where a lattice may end
 LATTICE = 3
 REPLICATES = 8
-DF = 6
-DEFENSIVE = 0.1
+WIDER = 1.2
+DEFENSIVE = 8
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -158,7 +158,7 @@ def _ends(log_likelihood: LogDensity, seen: Landscape) -> list[tuple[float, floa
 
 
 def scattered(log_likelihood: LogDensity, seen: Landscape, count: int, seed: int = 0) -> Placed:
-    """Quasi-random points of a Student-t about the peak and a few of the prior, weighted to the posterior.
+    """Quasi-random points of a normal about the peak and a few of the prior, weighted to the posterior.
 
     Parameters
     ----------
@@ -180,19 +180,23 @@ def scattered(log_likelihood: LogDensity, seen: Landscape, count: int, seed: int
         covariance = trust * own + (1 - trust) * covariance + 1e-6 * np.eye(size)
     parts = [_proposed(centre, covariance, count, seed + r) for r in range(REPLICATES)]
     z = np.concatenate([p[0] for p in parts])
-    log_weight = log_prior(z) - np.concatenate([p[1] for p in parts]) - math.log(count * REPLICATES)
-    return Placed(z, log_weight, np.repeat(np.arange(REPLICATES), count).astype(float))
+    each = len(parts[0][0])
+    log_weight = log_prior(z) - np.concatenate([p[1] for p in parts]) - math.log(each * REPLICATES)
+    return Placed(z, log_weight, np.repeat(np.arange(REPLICATES), each).astype(float))
 
 
 def _proposed(centre: Floats, covariance: Floats, count: int, seed: int) -> tuple[Floats, Floats]:
-    """Points and their log density."""
+    """Points about the centre and, an eighth as many, of the prior; their log density as a mixture of both."""
     size = len(centre)
-    u = stats.qmc.Sobol(size + 2, seed=seed).random(count)
-    normal = stats.norm.ppf(np.clip(u[:, :size], 1e-15, 1 - 1e-15))
-    stretch = np.sqrt(DF / stats.chi2.ppf(np.clip(u[:, size], 1e-12, 1 - 1e-12), DF))
-    root = np.linalg.cholesky(covariance)
-    z = np.where((u[:, size + 1] < DEFENSIVE)[:, None], normal, centre + (normal * stretch[:, None]) @ root.T)
-    student = stats.multivariate_t.logpdf(z, centre, covariance, df=DF)
-    normal_log = -0.5 * (z**2).sum(1) - 0.5 * size * LOG_2PI
-    log_q = np.logaddexp(math.log(1 - DEFENSIVE) + student, math.log(DEFENSIVE) + normal_log)
-    return z, np.reshape(log_q, -1)
+    root = WIDER * np.linalg.cholesky(covariance)
+    main = centre + _normal(size, count, seed) @ root.T
+    z = np.concatenate([main, _normal(size, count // DEFENSIVE, seed + 50)])
+    inside = np.linalg.solve(root, (z - centre).T)
+    own = -0.5 * (inside**2).sum(0) - np.log(np.diag(root)).sum()
+    log_q = np.logaddexp(math.log(DEFENSIVE) + own, -0.5 * (z**2).sum(1)) - math.log(DEFENSIVE + 1)
+    return z, log_q - 0.5 * size * LOG_2PI
+
+
+def _normal(size: int, count: int, seed: int) -> Floats:
+    u = stats.qmc.Sobol(size, seed=seed).random(count)
+    return np.asarray(special.ndtri(np.clip(u, 1e-15, 1 - 1e-15)))

@@ -31,9 +31,9 @@ from metastrata.inference.mixtures import NormalMixture
 from metastrata.inference.thinning import thin
 
 SETTLED = 1e-4  # of a posterior SD
-ROUGH = 0.02  # the same for the standard error over replicates of quasi-random points
+ROUGH = 0.005  # the same for the standard error over replicates of quasi-random points
 LEVELS = 4
-SIZES = (4096, 8192, 16384)
+SIZES = (4096, 8192, 16384, 32768)
 POINTS = np.array([0.025, 0.5, 0.975])
 DARK = 30.0
 EDGE, CUT = 0.5, 1e-6
@@ -288,8 +288,8 @@ def _moments(weight: Floats, values: Floats, variance: Floats | float) -> tuple[
 
 
 def _checked(solved: Solved) -> list[tuple[Floats, Floats | float]]:
-    """Values and variances at the nodes of what an error is measured on: scalars' coordinates and combinations."""
-    pairs: list[tuple[Floats, Floats | float]] = [(solved.placed.z[:, j], 0.0) for j in range(solved.placed.z.shape[1])]
+    """Values and variances at the nodes of what an error is measured on: scalars and combinations."""
+    pairs: list[tuple[Floats, Floats | float]] = [(solved.phi[scalar.name], 0.0) for scalar in solved.problem.scalars]
     for part in solved.problem.combinations:
         variance = np.einsum("p,npq,q->n", part.vector, solved.found.covariance, part.vector)
         extra = part.variance(solved.phi, np) if part.variance is not None else 0.0
