@@ -108,6 +108,7 @@ PUBLIC = {
     "Explanation",
     "explain",
     "EndpointsTogether",
+    "EndpointsFit",
     "exchangeable_endpoints",
     "audit",
     "absolute_effects",

@@ -54,6 +54,7 @@ from .model.plan import Plan as Plan
 from .model.plan import read_plan as read_plan
 from .inference.fit import Fit as Fit
 from .inference.fit import fit as fit
+from .inference.endpoints.fit import EndpointsFit as EndpointsFit
 from .inference.fit import load_draws as load_draws
 from .inference.explicit import pymc_model as pymc_model
 from .inference.many import Fits as Fits

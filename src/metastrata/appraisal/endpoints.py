@@ -13,7 +13,7 @@ import numpy as np
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effect, Effects
 from metastrata.evidence.measures import MEASURES
-from metastrata.inference.fit import Fit, fit
+from metastrata.inference.fit import Fit, fit_one
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec
 
@@ -145,7 +145,7 @@ def exchangeable_endpoints(
         if len(part) == 1:
             rows.append(_as_it_is(name, part[0], ALONE))
             continue
-        fits[name] = fit(model, _rows_of(name, part, rho, effects.measure), engine=engine, seed=seed, **settings)
+        fits[name] = fit_one(model, _rows_of(name, part, rho, effects.measure), engine=engine, seed=seed, **settings)
         rows += _pooled(name, part, fits[name])
     rows += [_as_it_is("", item, OUTSIDE) for item in items.values()]
     return EndpointsTogether(study, rho, fits, Shown(pd.DataFrame(rows, columns=COLUMNS)))

@@ -9,7 +9,7 @@ from metastrata.errors import MetastrataError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import pairs
-from metastrata.inference.fit import Fit, Marginal, fit
+from metastrata.inference.fit import Fit, Marginal, fit_one
 from metastrata.model.model import Model
 
 POINTS = [0.025, 0.5, 0.975]
@@ -64,7 +64,7 @@ def posterior(model: Model, effects: Effects, seed: int = 1) -> Posterior:
     try:
         solved = solve(design, tolerance=TOLERANCE)
     except IntegrationError:
-        found = fit(model, effects, engine="nuts", seed=seed)
+        found = fit_one(model, effects, engine="nuts", seed=seed)
         return Posterior(_Sampled(found), found.status, float("nan"))
     return Posterior(solved.marginals, "reliable", solved.log_evidence)
 

@@ -61,11 +61,11 @@ def _references() -> Iterator[Check]:
 def _engines() -> Check:
     """NUTS against the exact engine, on three designs."""
     from metastrata.appraisal.references import cases
-    from metastrata.inference.fit import fit
+    from metastrata.inference.fit import fit_one
 
     start = time.perf_counter()
     case = next(case for case in cases() if case.name == "Fetal monitoring")
-    found = fit(case.model, case.effects, seed=11, check=True)
+    found = fit_one(case.model, case.effects, seed=11, check=True)
     agreement = found.diagnostics.agreement
     worst = float("nan") if agreement is None else agreement.worst
     words = f"largest difference {worst:.1f} Monte Carlo standard errors (limit 4); {found.status}"

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metastrata.appraisal import summaries_endpoints
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
+from metastrata.inference.endpoints.fit import EndpointsFit
 from metastrata.inference.fit import Fit, Marginal
 
 if TYPE_CHECKING:
@@ -67,12 +69,12 @@ def _stratum_of(fit: Fit, study: str) -> str:
     return fit.design.strata[int(fit.design.stratum[fit.design.studies.index(study)])]
 
 
-def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataFrame:
+def summary(fit: Fit | EndpointsFit, level: float = 0.95, mid: float | None = None) -> pd.DataFrame:
     """Summarise a posterior.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or EndpointsFit
     level : float
         Probability of the equal-tailed interval; the columns say it (``eti95_lower``).
     mid : float, optional
@@ -82,7 +84,8 @@ def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row per quantity, named as in the posterior: mu, mu_stratum, contrast, theta_new, tau, omega, theta.
+        One row per quantity, named as in the posterior: mu, mu_stratum, contrast, theta_new, tau, omega, theta. Of
+        several endpoints each row says which; that of rho names both.
         `p_benefit` is the probability of an effect in the better direction; empty where the direction is not
         declared or the quantity has none. `note` says in words what a reader must know.
 
@@ -104,6 +107,8 @@ def summary(fit: Fit, level: float = 0.95, mid: float | None = None) -> pd.DataF
     if mid is not None and not mid > 0:
         raise InputError(f"mid is the size of a minimal important difference, > 0 (got {mid})")
     names = columns(level)
+    if isinstance(fit, EndpointsFit):
+        return Shown(pd.DataFrame(summaries_endpoints.rows(fit, level, mid), columns=names))
     rows = []
     for q in quantities(fit):
         lower, median, upper = q.values.quantile([(1 - level) / 2, 0.5, (1 + level) / 2])

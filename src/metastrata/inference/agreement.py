@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,23 @@ def agreement(marginals: Mapping[str, Marginal], posterior: xr.Dataset) -> Agree
             key = f"{name}[{label}]" if label else name
             draws = array.values if dim is None else array.isel({dim: i}).values
             found += _differences(key, marginals[key], draws)
+    return Agreement(tuple(found))
+
+
+def agreement_by_name(marginals: Mapping[str, Marginal], draws: Mapping[str, Any], error: float = 0.0) -> Agreement:
+    """The same for draws of shape (chain, draw) by name.
+
+    Parameters
+    ----------
+    error : float
+        Numerical error of the exact engine, in posterior SDs; it is added to that of the draws.
+    """
+    found: list[Difference] = []
+    for name, values in draws.items():
+        if np.ptp(values) > 0:
+            exact = marginals[name]
+            found += [replace(d, mcse=float(np.hypot(d.mcse, error * exact.sd)))
+                      for d in _differences(name, exact, values)]  # fmt: skip
     return Agreement(tuple(found))
 
 

@@ -26,6 +26,7 @@ from metastrata.inference.saved import write_draws
 from metastrata.model.model import Model
 
 if TYPE_CHECKING:
+    from metastrata.inference.endpoints.fit import EndpointsFit
     from metastrata.inference.exact import ExactPosterior
 
 ENGINES = ("nuts", "exact")
@@ -162,9 +163,9 @@ def fit(
     chains: int = 4,
     target_accept: float = 0.99,
     check: bool = False,
-    on_retry: Callable[[Fit], None] | None = None,
-) -> Fit:
-    """Fit a model to the effects of one endpoint.
+    on_retry: Callable[[Any], None] | None = None,
+) -> Fit | EndpointsFit:
+    """Fit a model to the effects of one endpoint, or of several at once.
 
     Study effects and stratum means are integrated out of the sampled model and drawn exactly afterwards. A fit that
     does not pass the gate is repeated once with smaller steps; what comes out then is returned with its verdict in
@@ -174,7 +175,7 @@ def fit(
     ----------
     model : Model
     effects : Effects
-        Of one endpoint, at least two studies.
+        Of one endpoint, at least two studies; of several where ``model.endpoints`` is not "independent".
     engine : {"nuts", "exact"}
         "nuts": PyMC's model sampled with nutpie's NUTS. "exact": deterministic integration, in milliseconds; its
         summaries come from the integrals and carry no Monte Carlo error, its draws are independent.
@@ -192,17 +193,41 @@ def fit(
 
     Returns
     -------
-    Fit
+    Fit or EndpointsFit
+        The latter of several endpoints at once.
 
     Raises
     ------
     ModelError
-        If the effects cannot be fitted: several endpoints, fewer than two studies.
+        If the effects cannot be fitted: several endpoints where the model speaks of one, fewer than two studies.
     SamplingError
         If the sampler breaks down.
     IntegrationError
         If the exact engine does not reach its accuracy.
     """
+    settings: dict[str, Any] = {"engine": engine, "seed": seed, "draws": draws, "tune": tune, "chains": chains,
+                "target_accept": target_accept, "check": check, "on_retry": on_retry}  # fmt: skip
+    if model.endpoints == "independent":
+        return fit_one(model, effects, **settings)
+    from metastrata.inference.endpoints.fit import fit_endpoints
+
+    return fit_endpoints(model, effects, **settings)
+
+
+def fit_one(
+    model: Model,
+    effects: Effects,
+    *,
+    engine: str = "nuts",
+    seed: int = 1,
+    draws: int = 2000,
+    tune: int = 1000,
+    chains: int = 4,
+    target_accept: float = 0.99,
+    check: bool = False,
+    on_retry: Callable[[Fit], None] | None = None,
+) -> Fit:
+    """Fit a model to the effects of one endpoint; see `fit`."""
     if engine not in ENGINES:
         raise InputError(unknown("engine", engine, ENGINES))
     for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):

@@ -72,9 +72,9 @@ class LightFit(Mapping[str, LightSummary]):
 
     def fit(self, **choices: Any) -> Fit:
         """The whole fit, by the exact engine unless `engine` says otherwise; takes what `metastrata.fit` takes."""
-        from metastrata.inference.fit import fit
+        from metastrata.inference.fit import fit_one
 
-        return fit(self.model, self.effects, **{"engine": "exact", **choices})
+        return fit_one(self.model, self.effects, **{"engine": "exact", **choices})
 
     @property
     def _where(self) -> str:

@@ -16,7 +16,7 @@ from metastrata.appraisal.summaries import columns, single_study, summary
 from metastrata.appraisal.sweeps import sweep_omega
 from metastrata.errors import RunInterruptedError
 from metastrata.evidence.effects import Effects
-from metastrata.inference.fit import Fit, fit
+from metastrata.inference.fit import Fit, fit_one
 from metastrata.model.plan import Plan
 from metastrata.plots.tables import verdict
 from metastrata.reporting.results import EndpointResult
@@ -105,7 +105,7 @@ def appraised(job: Job, name: str, found: Fit, seed: int) -> EndpointResult:
 
 def _fit(job: Job, effects: Effects, seed: int) -> Fit:
     """Fit the main analysis with the engine asked for, checked by the other."""
-    found = fit(
+    found = fit_one(
         job.plan.statistical_model(),
         effects,
         engine=job.settings["engine"],

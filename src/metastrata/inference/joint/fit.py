@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ import numpy as np
 import xarray as xr
 
 from metastrata.errors import InputError, unknown
-from metastrata.inference.convergence import Diagnostics, Status, integrated
+from metastrata.inference.agreement import agreement_by_name
+from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.draws import Sampled
-from metastrata.inference.joint.draws import draw_joint
+from metastrata.inference.joint.algebra import Given
+from metastrata.inference.joint.draws import complete_joint, draw_joint
 from metastrata.inference.joint.posterior import JointPosterior, solve_joint
 from metastrata.inference.joint.problem import Floats, Joint
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.saved import write_draws
 
-ENGINES = ("exact",)
+ENGINES = ("nuts", "exact")
+RETRY_ACCEPT = 0.999
 LEAD = ("chain", "draw")
 
 
@@ -34,7 +37,7 @@ class JointFit:
     ----------
     problem : Joint
     draws : DataTree
-        ArviZ groups: posterior, observed_data.
+        ArviZ groups: posterior, observed_data; of a sampled fit sample_stats too.
     diagnostics : Diagnostics
     engine : str
     settings : dict
@@ -76,10 +79,17 @@ class JointFit:
         name = f"{quantity}[{', '.join(labels)}]" if labels else quantity
         if self.engine == "exact" and self.exact is not None:
             return self.exact.marginals[name]
+        return Sampled(np.ravel(self.values(quantity, *labels)))
+
+    def values(self, quantity: str, *labels: str) -> Floats:
+        """The draws of one scalar, shape (chain, draw); the labels one by one, or joined by ", "."""
         array = self.posterior[quantity]
         dims = [dim for dim in array.dims if dim not in ("chain", "draw")]
-        chosen = array.sel(dict(zip(dims, labels, strict=True)))
-        return Sampled(np.ravel(chosen.values))
+        wanted: tuple[str, ...] = (", ".join(labels),) if labels else ()
+        if len(dims) > 1:  # quantities that are not there for all labels have one dimension
+            wanted = tuple(wanted[0].rsplit(", ", len(dims) - 1))
+        chosen = array.sel(dict(zip(dims, wanted, strict=True)))
+        return np.asarray(chosen.values)
 
     def save(self, path: str | Path) -> Path:
         """Write the draws to a NetCDF file; read them back with `load_draws`."""
@@ -99,17 +109,35 @@ class JointFit:
         return f"<JointFit {g} studies x {m} ({', '.join(self.problem.slots)}), {self.engine}, {self.status}{why}>"
 
 
-def fit_joint(problem: Joint, *, engine: str = "exact", seed: int = 1, draws: int = 2000, chains: int = 4) -> JointFit:
+def fit_joint(
+    problem: Joint,
+    *,
+    engine: str = "exact",
+    seed: int = 1,
+    draws: int = 2000,
+    tune: int = 1000,
+    chains: int = 4,
+    target_accept: float = 0.99,
+    check: bool = False,
+    on_retry: Callable[[JointFit], None] | None = None,
+) -> JointFit:
     """Fit a joint model.
 
     Parameters
     ----------
     problem : Joint
-    engine : {"exact"}
-        Deterministic integration; its draws are independent.
+    engine : {"exact", "nuts"}
+        "exact": deterministic integration; its draws are independent. "nuts": PyMC's model, study effects integrated
+        out, sampled with nutpie's NUTS; a fit that does not pass the gate is repeated once with smaller steps.
     seed : int
-    draws, chains : int
-        Draws per chain, and chains.
+    draws, tune, chains : int
+        Draws and tuning steps per chain, and chains.
+    target_accept : float
+        Target acceptance rate.
+    check : bool
+        Whether to integrate a sampled posterior too and compare; beyond 4 standard errors it is not reliable.
+    on_retry : callable, optional
+        Called with the rejected fit before the second attempt.
 
     Returns
     -------
@@ -119,19 +147,72 @@ def fit_joint(problem: Joint, *, engine: str = "exact", seed: int = 1, draws: in
     ------
     IntegrationError
         If the exact engine does not reach its accuracy.
+    SamplingError
+        If the sampler breaks down.
     """
     if engine not in ENGINES:
         raise InputError(unknown("engine", engine, ENGINES))
-    for name, value in (("draws", draws), ("chains", chains)):
+    for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
         if value < 1:
             raise InputError(f"{name} must be at least 1 (got {value})")
+    if engine == "exact":
+        return _integrate(problem, seed, draws, chains)
+    from metastrata.inference.nuts import Settings
+
+    settings = Settings(draws, tune, chains, target_accept, seed)
+    found = _attempt(problem, settings, 1)
+    found = _checked(found) if check else found
+    if found.status != "unreliable":
+        return found
+    if on_retry:
+        on_retry(found)
+    again = replace(settings, target_accept=max(RETRY_ACCEPT, target_accept), tune=2 * tune)
+    found = _attempt(problem, again, 2)
+    return _checked(found) if check else found
+
+
+def _integrate(problem: Joint, seed: int, draws: int, chains: int) -> JointFit:
     start = time.perf_counter()
     solved = solve_joint(problem)
     values = draw_joint(solved, draws * chains, np.random.default_rng(seed))
     tree = as_tree(problem, values, chains, draws)
     settings = {"draws": draws, "chains": chains, "seed": seed, "attempts": 1}
     seconds = {"integrate": time.perf_counter() - start}
-    return JointFit(problem, tree, integrated(solved.error), engine, settings, seconds, solved)
+    return JointFit(problem, tree, integrated(solved.error), "exact", settings, seconds, solved)
+
+
+def _attempt(problem: Joint, settings: Any, attempt: int) -> JointFit:
+    """Sample once; what is not sampled is drawn exactly given what is."""
+    from metastrata.inference.nuts_joint import sample_joint
+
+    scalars, coefficients, stats, seconds = sample_joint(problem, settings)
+    count, size = settings.chains * settings.draws, len(problem.coefficients)
+    sampled = coefficients.reshape(count, size)
+    found = Given(np.zeros(count), sampled, np.zeros((count, size, size)))
+    phi = {name: values.reshape(count) for name, values in scalars.items()}
+    values = complete_joint(problem, phi, found, count, np.random.default_rng([settings.seed, attempt]))
+    tree = as_tree(problem, values, settings.chains, settings.draws)
+    drawn = xr.Dataset({name: (LEAD, array) for name, array in stats.items()})
+    tree["sample_stats"] = xr.DataTree(drawn)
+    diagnostics = diagnose(tree["posterior"].to_dataset(), drawn if stats else None, settings.chains, settings.draws)
+    recorded = {**settings.__dict__, "attempts": attempt, "sampler": "nutpie"}
+    return JointFit(problem, tree, diagnostics, "nuts", recorded, seconds)
+
+
+def _checked(found: JointFit) -> JointFit:
+    """The fit with the exact engine's answer beside it, and their agreement in its verdict."""
+    if found.status == "incomplete":
+        return found
+    start = time.perf_counter()
+    solved, problem = solve_joint(found.problem), found.problem
+    names = [*(c.name for c in problem.combinations), *(s.name for s in problem.scalars), *problem.functions]
+    draws = {}
+    for name in names:
+        base, _, label = name.partition("[")
+        draws[name] = found.values(base, *([label[:-1]] if label else []))
+    verdict = with_agreement(found.diagnostics, agreement_by_name(solved.marginals, draws, solved.error))
+    seconds = {**found.seconds, "integrate": time.perf_counter() - start}
+    return replace(found, diagnostics=verdict, exact=solved, seconds=seconds)
 
 
 def as_tree(problem: Joint, values: Mapping[str, Floats], chains: int, draws: int) -> xr.DataTree:
