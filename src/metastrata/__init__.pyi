@@ -15,6 +15,8 @@ from .evidence.studies import read_studies as read_studies
 from .evidence.effects import Effect as Effect
 from .evidence.effects import Effects as Effects
 from .evidence.effects import effect_sizes as effect_sizes
+from .evidence.arm_changes import ArmChanges as ArmChanges
+from .evidence.arm_changes import arm_changes as arm_changes
 from .evidence.risk_of_bias import RiskOfBias as RiskOfBias
 from .evidence.risk_of_bias import read_risk_of_bias as read_risk_of_bias
 from .model.priors import Prior as Prior
@@ -92,6 +94,10 @@ from .appraisal.endpoints import EndpointsTogether as EndpointsTogether
 from .appraisal.endpoints import exchangeable_endpoints as exchangeable_endpoints
 from .appraisal.courses import CourseFit as CourseFit
 from .appraisal.courses import fit_course as fit_course
+from .appraisal.natural_course import NaturalCourse as NaturalCourse
+from .appraisal.natural_course import natural_course as natural_course
+from .appraisal.natural_course_checks import check_course as check_course
+from .appraisal.natural_course_checks import sweep_course as sweep_course
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest

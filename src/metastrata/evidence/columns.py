@@ -66,6 +66,10 @@ COLUMNS: dict[str, Column] = {
         Column("sd_before_treated", "sd"),
         Column("mean_before_control", "number"),
         Column("sd_before_control", "sd"),
+        Column("r_treated", "correlation"),
+        Column("r_control", "correlation"),
+        # the same with each arm in a row of its own: n, mean_before, mean_after, ... of this arm
+        Column("arm", "choice", choices=("treated", "control")),
         # what stands in place of a mean and an SD
         *(Column(f"{what}_{of}", kind) for of in ARM_NAMES for what, kind in PRINTED_OF_AN_ARM.items()),
         Column("median_age", "text"),  # a moderator, and not median_after misspelt

@@ -77,7 +77,12 @@ def _from_four_means(row: Row, options: Options) -> Recipe | list[Fault]:
     m1, s1, n1, m2, s2, n2 = values(row, tuple(needed))
     faults = too_few(row, min(n1, n2) - 1, f"{min(n1, n2):g} patients in an arm")
     r = row.value("r") if row.value("r") is not None else options.r
-    if not isinstance(r, float):
+    arms = values(row, ("r_treated", "r_control"))
+    if row.value("r") is None and len(arms) == 2 and arms[0] != arms[1]:
+        message = (f"the arms have two correlations ({arms[0]:.3g}, {arms[1]:.3g}); {options.measure} takes one for "
+                   "both: give r")  # fmt: skip
+        faults.append(replace(row.fault(message, "r"), code="F31"))
+    elif not isinstance(r, float):
         faults.append(replace(row.fault(NO_R, "r"), code="F31"))
     if faults or not isinstance(r, float):
         return faults

@@ -21,6 +21,7 @@ from metastrata.evidence.effect import Source as Source
 from metastrata.evidence.effect import check_direction, labels_of
 from metastrata.evidence.effect_set import Effects as Effects
 from metastrata.evidence.measures import MEASURES
+from metastrata.evidence.paired_arms import join_arms
 from metastrata.evidence.recipes import (
     INDEPENDENT,
     BeforeAfter,
@@ -175,6 +176,8 @@ def derive_effects(
     """Derive the effects of a table and return them with every fault found."""
     directions: dict[str, Better] = dict(better or {})
     entries, excluded, faults, notes = _entries(studies, strata, endpoints, directions)
+    entries, more = join_arms(entries, excluded)
+    faults += more
     entries, aside, more = choose_timepoints(entries, options)
     excluded += [Excluded(e.row.text("study"), e.stratum, e.endpoint, why, e.row.number) for e, why in aside]
     faults += more

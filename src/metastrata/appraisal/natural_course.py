@@ -1,0 +1,250 @@
+"""The effect of treatment in before/after studies, less what patients change without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metastrata.appraisal.natural_course_words import assumptions, note
+from metastrata.errors import InputError
+from metastrata.evidence.arm_changes import ArmChanges, StudyChanges, arm_changes
+from metastrata.evidence.effects import Effects
+from metastrata.inference.fit import Fit, Marginal, fit
+from metastrata.inference.joint import JointFit, fit_joint
+from metastrata.inference.natural_course import natural_course_joint, weights
+from metastrata.model.model import Model
+from metastrata.model.natural_course import NaturalCourseModel
+from metastrata.model.parameters import PriorSpec
+from metastrata.model.priors import Prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["analysis", "quantity", "mean", "median", "sd", "eti95_lower", "eti95_upper", "p_benefit", "status", "note"]
+STUDY_COLUMNS = [
+    *("study", "kind", "treated", "treated_se", "control", "control_se", "effect", "effect_se"),
+    *("course", "course_lower", "course_upper", "theta", "theta_lower", "theta_upper", "weight", "weight_course"),
+]
+POINTS = (0.025, 0.5, 0.975)
+MAIN, SHIFTED, PLAIN, TRIALS = "natural course", "plain shift", "no correction", "trials only"
+EFFECTS = ("mu", "theta_new", "uncorrected", "uncorrected_new")
+Z = 1.959963984540054
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class NaturalCourse:
+    """Treatment effects less the natural course, set beside simpler answers.
+
+    Attributes
+    ----------
+    changes : ArmChanges
+        What the arms of each study changed.
+    model : NaturalCourseModel
+    fit : JointFit
+        The posterior; see `marginal` for its quantities by name.
+    table : DataFrame
+        A row for each quantity of the natural course (``mu course shift tau tau_course rho uncorrected theta_new
+        course_new ...``), then `mu` with a plain shift of before/after studies, with no correction, and of the trials
+        alone. `p_benefit` is the probability of a benefit where the direction is known.
+    studies : DataFrame
+        For each study its arms, the posterior of its course and of its treatment effect (`theta`), and its weights.
+    fits : mapping
+        The fits set beside: "plain shift", "no correction", "trials only".
+    """
+
+    changes: ArmChanges
+    model: NaturalCourseModel
+    fit: JointFit
+    table: pd.DataFrame
+    studies: pd.DataFrame
+    fits: Mapping[str, Fit]
+
+    @property
+    def status(self) -> str:
+        """The worst verdict of the fits: "reliable", "unreliable" or "incomplete"."""
+        found = {self.fit.status, *(part.status for part in self.fits.values())}
+        return next((s for s in ("incomplete", "unreliable") if s in found), "reliable")
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the correction assumes, in words."""
+        return assumptions(self.model, self.changes)
+
+    def marginal(self, quantity: str, study: str = "") -> Marginal:
+        """The posterior of one scalar: ``marginal("mu")``, ``marginal("theta", study)``, ``marginal("course", study)``.
+
+        `theta` is the effect of treatment in a study, `course` what its patients would have changed without.
+        """
+        if not study:
+            return self.fit.marginal(quantity)
+        slots = {"theta": "effect", "course": "course", "treated": "treated"}
+        if quantity not in slots:
+            raise InputError(f"of a study there are theta, course and treated (got '{quantity}')")
+        return self.fit.marginal("theta", study, slots[quantity])
+
+    def __repr__(self) -> str:
+        kinds = [len(self.changes.of(kind)) for kind in ("trial", "contrast", "before_after")]
+        return (f"<NaturalCourse {self.changes.endpoint}, {kinds[0]} trials with arms, {kinds[1]} without, {kinds[2]} "
+                f"before/after studies, {self.status}>")  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """The table as a notebook shows it."""
+        html: str = self.table._repr_html_()
+        return html
+
+
+def natural_course(
+    changes: ArmChanges | Effects,
+    *,
+    priors: Mapping[str, PriorSpec | float],
+    inflation: float = 1.0,
+    withhold: Sequence[str] = (),
+    bias: PriorSpec | None = None,
+    engine: str = "exact",
+    seed: int = 1,
+    **settings: Any,
+) -> NaturalCourse:
+    """Take from before/after studies what patients change without treatment, as the control arms of trials tell it.
+
+    A before/after study shows the effect of treatment and everything else that happens in between: regression to the
+    mean, the course of the disease, other treatments, time. Control arms of trials, measured before and after, show the
+    everything else. Both arms are modelled (see `NaturalCourseModel`): a change without treatment in every study, from
+    one distribution, and an effect of treatment beside it.
+
+    Parameters
+    ----------
+    changes : ArmChanges or Effects
+        What arms changed; of Effects they are derived by `arm_changes`.
+    priors : mapping
+        Of `mu`, `course` (normal), `tau` and `tau_course`; if wanted of `shift`, by how much more untreated patients of
+        before/after studies would change than control arms do, and of `rho`, the correlation of course and effect. A
+        number fixes these two.
+    inflation : float
+        Factor on the variance of the course in before/after studies.
+    withhold : sequence of str
+        Trials whose control arm is kept aside: they count as before/after studies.
+    bias : prior, optional
+        Of the shift in the model set beside, which does not look at control arms; by default the prior of `course`.
+    engine, seed
+        As in `fit`, as are further settings (`draws`, `chains`).
+
+    Returns
+    -------
+    NaturalCourse
+
+    Raises
+    ------
+    ModelError, PriorError
+        If no control arm is there, or a prior is missing or not what it should be.
+
+    Notes
+    -----
+    After Begg and Pilote (1991, Biometrics 47:899).
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> effects = ms.effect_sizes(ms.read_studies("data/morris2008.csv"), measure="SMCRD")
+    >>> priors = {"mu": "normal(0, 1)", "course": "normal(0, 0.5)"}
+    >>> priors |= {"tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
+    >>> found = ms.natural_course(effects, priors=priors, withhold=["Study 5"], draws=100)
+    >>> found.table.query("quantity == 'mu'")[["analysis", "mean"]].round(2).values.tolist()
+    [['natural course', 0.85], ['plain shift', 1.01], ['no correction', 0.82], ['trials only', 1.01]]
+    """
+    import pandas as pd
+
+    from metastrata.appraisal.frames import Shown
+
+    arms = changes if isinstance(changes, ArmChanges) else arm_changes(changes)
+    arms = arms.withholding(withhold)
+    model = NaturalCourseModel(priors, inflation)  # type: ignore[arg-type]
+    found = fit_joint(natural_course_joint(model, arms), engine=engine, seed=seed, **settings)
+    fits = _beside(arms, model, model.prior("course") if bias is None else bias, seed)
+    rows = [course_row(MAIN, name, found.marginal(name), arms, found.status, note(name, model, arms))
+            for name in _quantities(model)]  # fmt: skip
+    for analysis, other in fits.items():
+        wanted = [("mu", ""), ("bias", "before_after"), ("tau", other.design.strata[0])]
+        for quantity, label in wanted:
+            if quantity != "bias" or analysis == SHIFTED:
+                rows.append(course_row(analysis, quantity, other.marginal(quantity, label), arms, other.status, ""))
+    if len(trials := [i for i in arms.items if i.kind != "before_after"]) == 1:
+        rows.append(_alone(trials[0]))
+    table = Shown(pd.DataFrame(rows, columns=COLUMNS))
+    return NaturalCourse(arms, model, found, table, _studies(arms, found), fits)
+
+
+def _quantities(model: NaturalCourseModel) -> list[str]:
+    """The quantities of the model, as its table has them."""
+    names = ["mu", "tau", "course", "tau_course"]
+    names += ["rho"] if isinstance(model.value("rho"), Prior) else []
+    names += ["shift"] if isinstance(model.value("shift"), Prior) else []
+    names += ["course_before_after"] if model.shifted else []
+    return [*names, "uncorrected", "theta_new", "course_new", "uncorrected_new"]
+
+
+def course_row(analysis: str, quantity: str, marginal: Marginal, arms: ArmChanges, status: str, said: str) -> list[Any]:
+    """A quantity as a row of the table."""
+    lower, median, upper = (float(q) for q in marginal.quantile(POINTS))
+    benefit = NAN
+    if quantity in EFFECTS and arms.better is not None:
+        below = float(marginal.cdf(0.0))
+        benefit = below if arms.better == "lower" else 1 - below
+    return [analysis, quantity, float(marginal.mean), median, float(marginal.sd), lower, upper, benefit, status, said]
+
+
+def _alone(item: StudyChanges) -> list[Any]:
+    """The only trial: its own estimate."""
+    own = item.contrast
+    assert own is not None
+    limits = [own.y - Z * own.se, own.y + Z * own.se]
+    said = f"one trial ({item.study}): its own estimate and 95 % confidence interval, nothing is pooled"
+    return [TRIALS, "mu", own.y, own.y, own.se, *limits, NAN, "single_study", said]
+
+
+def _beside(arms: ArmChanges, model: NaturalCourseModel, bias: PriorSpec, seed: int) -> dict[str, Fit]:
+    """The simpler answers: a shift of before/after studies, none, and the trials alone."""
+    known = [(item, item.treated if item.kind == "before_after" else item.contrast) for item in arms.items]
+    pairs = [(item, part) for item, part in known if part is not None]
+    effects = Effects.from_estimates(
+        [part.y for _, part in pairs],
+        [part.se for _, part in pairs],
+        study=[item.study for item, _ in pairs],
+        stratum=["before_after" if item.kind == "before_after" else "trials" for item, _ in pairs],
+        better=arms.better,
+    )
+    plain: dict[str, Any] = {"mu": model.prior("mu"), "tau": model.prior("tau")}
+    common = Model(mean="common", heterogeneity="common", priors=plain)
+    shift = Model(mean="biased", heterogeneity="common", reference="trials", priors={**plain, "bias": bias})
+    asked: dict[str, tuple[Model, Effects]] = {}
+    if arms.of("before_after"):
+        asked = {SHIFTED: (shift, effects), PLAIN: (common, effects)}
+    if len(effects.stratum("trials")) > 1:
+        asked[TRIALS] = (common, effects.stratum("trials"))
+    return {name: fit(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
+
+
+def _studies(arms: ArmChanges, found: JointFit) -> pd.DataFrame:
+    """Arms, course, effect and weights of each study."""
+    import pandas as pd
+
+    from metastrata.appraisal.frames import Shown
+
+    of_effect, of_course = weights(found) if found.exact is not None else ([NAN] * len(arms),) * 2
+    rows = []
+    for i, item in enumerate(arms.items):
+        cells: list[Any] = [item.study, item.kind]
+        for part in (item.treated, item.control, item.contrast if item.held is None else None):
+            cells += [NAN, NAN] if part is None else [part.y, part.se]
+        for slot in ("course", "effect"):
+            cells += interval_of(found.marginal("theta", item.study, slot))
+        rows.append([*cells, float(of_effect[i]), float(of_course[i])])
+    return Shown(pd.DataFrame(rows, columns=STUDY_COLUMNS))
+
+
+def interval_of(marginal: Marginal) -> list[float]:
+    """Mean and the limits of the 95 % interval."""
+    lower, upper = (float(q) for q in marginal.quantile(POINTS[::2]))
+    return [float(marginal.mean), lower, upper]
