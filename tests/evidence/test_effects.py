@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from metastrata.errors import InputError, TableError
+from metastrata.evidence.arm_changes import arm_changes
 from metastrata.evidence.effects import Effects, effect_sizes
 from metastrata.evidence.studies import read_studies
 
@@ -133,11 +134,15 @@ def test_the_effects_of_the_lupus_studies_as_numbers():
 def test_morris_2008_equals_metafor():
     path = ROOT / "tests" / "reference" / "escalc" / "morris2008__prepost_control.json"
     output = json.loads(path.read_text("utf-8"))["outputs"][0]
-    effects = effect_sizes(read_studies(ROOT / "data" / "morris2008.csv"), "SMD")
-    for stratum, letter in (("training", "T"), ("control", "C")):
-        arm = effects.stratum(stratum)
-        assert_allclose(arm.y, output[f"yi_{letter}"], rtol=1e-10, atol=1e-14)
-        assert_allclose(arm.se**2, output[f"vi_{letter}"], rtol=1e-10)
+    effects = effect_sizes(read_studies(ROOT / "data" / "morris2008.csv"), "SMCRD")
+    changes = arm_changes(effects)
+    for part, letter in (("treated", "T"), ("control", "C")):
+        arms = [getattr(item, part) for item in changes.items]
+        assert_allclose([arm.y for arm in arms], output[f"yi_{letter}"], rtol=1e-10, atol=1e-14)
+        assert_allclose([arm.se**2 for arm in arms], output[f"vi_{letter}"], rtol=1e-10)
+    own = [item.contrast for item in changes.items]
+    assert_allclose(effects.y, [part.y for part in own], rtol=1e-10)
+    assert_allclose(effects.se, [part.se for part in own], rtol=1e-10)
 
 
 def test_a_frame_with_metafor_names():

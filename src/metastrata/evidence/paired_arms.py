@@ -9,7 +9,7 @@ from dataclasses import replace
 from metastrata.errors import Fault
 from metastrata.evidence import recover
 from metastrata.evidence.arms import Entry
-from metastrata.evidence.columns import Cell
+from metastrata.evidence.columns import PRINTED_OF_AN_ARM, Cell
 from metastrata.evidence.complete import complete
 from metastrata.evidence.effect import Excluded
 from metastrata.evidence.studies import Row
@@ -24,7 +24,8 @@ _FINAL = {
     "sd_after": "sd_{arm}",
 }
 _CHANGE = {"n": "n_{arm}", "sd_before": "sd_before_{arm}", "mean_change": "mean_{arm}", "sd_change": "sd_{arm}"}
-_OF_AN_ARM = frozenset({*_FINAL, *_CHANGE, "arm", "r", "t", "p_value"})
+_PRINTED = (f"{what}_{when}" for what in PRINTED_OF_AN_ARM for when in ("before", "after", "change"))
+_OF_AN_ARM = frozenset({*_FINAL, *_CHANGE, *_PRINTED, "arm", "r", "t", "p_value"})
 _ALONE = {
     "treated": "there is no row of the control arm: add it (arm = control), or leave arm empty if the study has no "
                "control group and is a before/after study",
