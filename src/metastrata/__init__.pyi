@@ -96,8 +96,8 @@ from .appraisal.courses import CourseFit as CourseFit
 from .appraisal.courses import fit_course as fit_course
 from .appraisal.natural_course import NaturalCourse as NaturalCourse
 from .appraisal.natural_course import natural_course as natural_course
-from .appraisal.natural_course_checks import check_course as check_course
-from .appraisal.natural_course_checks import sweep_course as sweep_course
+from .appraisal.natural_course_checks import check_natural_course as check_natural_course
+from .appraisal.natural_course_checks import sweep_natural_course as sweep_natural_course
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest

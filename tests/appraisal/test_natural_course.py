@@ -50,7 +50,7 @@ def test_draws_and_integrals_agree(found: ms.NaturalCourse) -> None:
 
 def test_withheld_control_arms_are_foretold(found: ms.NaturalCourse) -> None:
     """The correction brings both studies nearer to what their own control arms say (1.15 and 0.51)."""
-    table = ms.check_course(found).set_index("study")
+    table = ms.check_natural_course(found).set_index("study")
     assert list(table.index) == ["Study 4", "Study 5", "Study 1", "Study 2", "Study 3"]
     assert table["control"].between(table["course_lower"], table["course_upper"]).all()
     two = table.loc[["Study 4", "Study 5"]]
@@ -65,7 +65,7 @@ def test_withheld_control_arms_are_foretold(found: ms.NaturalCourse) -> None:
 
 
 def test_what_cannot_be_known_is_swept(found: ms.NaturalCourse) -> None:
-    table = ms.sweep_course(found, shift=[-0.5, 0.0, 0.5], inflation=[1, 4], rho=[0.5], withhold=["Study 1"])
+    table = ms.sweep_natural_course(found, shift=[-0.5, 0.0, 0.5], inflation=[1, 4], rho=[0.5], withhold=["Study 1"])
     mu = table.query("quantity == 'mu'").set_index(["assumption", "value"])["mean"]
     assert mu["shift", -0.5] > mu["shift", 0.0] > mu["shift", 0.5]
     assert mu["shift", 0.0] == pytest.approx(found.marginal("mu").mean, abs=1e-9)
@@ -105,7 +105,7 @@ def test_one_control_arm_is_said_to_be_one() -> None:
     note = lupus.table.query("quantity == 'course'")["note"].item()
     assert "one control arm, mostly its prior" in note
     with pytest.raises(ms.ModelError, match="Deng 2017 is the only trial"):
-        ms.check_course(lupus)
+        ms.check_natural_course(lupus)
     assert lupus.marginal("uncorrected").mean < lupus.marginal("mu").mean < 0
 
 

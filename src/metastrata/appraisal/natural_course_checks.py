@@ -27,7 +27,7 @@ CHECK_COLUMNS = [
 ]
 
 
-def check_course(found: NaturalCourse) -> pd.DataFrame:
+def check_natural_course(found: NaturalCourse) -> pd.DataFrame:
     """Is the natural course foretold? The control arm of each trial kept aside, and set beside what is predicted.
 
     For each trial in turn its control arm is withheld, so that it becomes a before/after study; the others tell what it
@@ -56,7 +56,7 @@ def check_course(found: NaturalCourse) -> pd.DataFrame:
     >>> effects = ms.effect_sizes(ms.read_studies("data/morris2008.csv"), measure="SMCRD")
     >>> priors = {"mu": "normal(0, 1)", "course": "normal(0, 0.5)"}
     >>> priors |= {"tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
-    >>> table = ms.check_course(ms.natural_course(effects, priors=priors, draws=100))
+    >>> table = ms.check_natural_course(ms.natural_course(effects, priors=priors, draws=100))
     >>> bool(table["control"].between(table["course_lower"], table["course_upper"]).all())
     True
     """
@@ -100,7 +100,7 @@ def _with_noise(marginal: Marginal, se: float) -> Any:
     return Sampled(marginal.draws + se * np.random.default_rng(1).standard_normal(marginal.draws.shape))
 
 
-def sweep_course(
+def sweep_natural_course(
     found: NaturalCourse,
     *,
     shift: Sequence[float] = (),
@@ -134,7 +134,7 @@ def sweep_course(
     >>> priors = {"mu": "normal(0, 1)", "course": "normal(0, 0.5)"}
     >>> priors |= {"tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
     >>> found = ms.natural_course(effects, priors=priors, withhold=["Study 4", "Study 5"], draws=100)
-    >>> table = ms.sweep_course(found, shift=[-0.5, 0, 0.5]).query("quantity == 'mu'")
+    >>> table = ms.sweep_natural_course(found, shift=[-0.5, 0, 0.5]).query("quantity == 'mu'")
     >>> table["mean"].round(2).tolist()
     [1.0, 0.87, 0.74]
     """
