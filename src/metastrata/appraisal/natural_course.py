@@ -152,7 +152,7 @@ def natural_course(
     >>> priors |= {"tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
     >>> found = ms.natural_course(effects, priors=priors, withhold=["Study 5"], draws=100)
     >>> found.table.query("quantity == 'mu'")[["analysis", "mean"]].round(2).values.tolist()
-    [['natural course', 0.85], ['plain shift', 1.01], ['no correction', 0.82], ['trials only', 1.01]]
+    [['natural course', 0.83], ['plain shift', 0.91], ['no correction', 0.8], ['trials only', 1.0]]
     """
     import pandas as pd
 
