@@ -298,9 +298,13 @@ def _checked(solved: Solved) -> list[tuple[Floats, Floats | float]]:
 
 
 def nodes_for_draws(cloud: Solved, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Indices of points in proportion to their weight, in random order (systematic resampling)."""
+    """Indices of points in proportion to their weight, in random order (systematic resampling).
+
+    The points are shuffled first: every fourth point of a Sobol sequence, say, lies in the same part of the space.
+    """
     if len(cloud.weight) == 1:
         return np.zeros(count, dtype=np.intp)
+    order = rng.permutation(len(cloud.weight))
     ladder = (rng.random() + np.arange(count)) / count
-    chosen = np.minimum(np.searchsorted(np.cumsum(cloud.weight), ladder), len(cloud.weight) - 1)
-    return rng.permutation(chosen)
+    chosen = np.minimum(np.searchsorted(np.cumsum(cloud.weight[order]), ladder), len(order) - 1)
+    return rng.permutation(order[chosen])
