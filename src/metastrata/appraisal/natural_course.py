@@ -11,7 +11,7 @@ from metastrata.appraisal.natural_course_words import assumptions, note
 from metastrata.errors import InputError
 from metastrata.evidence.arm_changes import ArmChanges, StudyChanges, arm_changes
 from metastrata.evidence.effects import Effects
-from metastrata.inference.fit import Fit, Marginal, fit
+from metastrata.inference.fit import Fit, Marginal, fit_one
 from metastrata.inference.joint import JointFit, fit_joint
 from metastrata.inference.natural_course import natural_course_joint, weights
 from metastrata.model.model import Model
@@ -223,7 +223,7 @@ def _beside(arms: ArmChanges, model: NaturalCourseModel, bias: PriorSpec, seed: 
         asked = {SHIFTED: (shift, effects), PLAIN: (common, effects)}
     if len(effects.stratum("trials")) > 1:
         asked[TRIALS] = (common, effects.stratum("trials"))
-    return {name: fit(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
+    return {name: fit_one(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
 
 
 def _studies(arms: ArmChanges, found: JointFit) -> pd.DataFrame:
