@@ -25,11 +25,13 @@ Floats = NDArray[np.float64]
 Sampler = Callable[[Design, np.random.Generator], xr.Dataset]
 Fault = Callable[[Design], Design]
 
-RANKED = ("mu", "mu_stratum", "tau", "tau_typical", "spread", "tau_within", "omega", "bias", "beta", "r", "contrast",
-          "theta_new", "theta")  # fmt: skip
+RANKED = ("mu", "mu_stratum", "tau", "tau_typical", "spread", "tau_within", "omega", "bias", "beta", "r", "df",
+          "contrast", "theta_new", "theta")  # fmt: skip
 DRAWS = 255
 # What a model is: the arrays, the algebra, the PyMC graph, and how draws are made whole.
 MODEL_SOURCE = ("design.py", "draws.py", "gaussian.py", "graph.py", "nuts.py")
+# Where likelihoods or study effects are not normal: these too.
+FORM_SOURCE = (*MODEL_SOURCE, "graph_forms.py", "grid/*.py")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class Scenario:
             np.zeros(len(se)) if y is None else y, se, stratum=stratum, moderators=self.columns or None
         )
         return arrange(self.model, effects)
+
+    def simulated(self, truth: xr.Dataset, rng: np.random.Generator) -> Design:
+        """The design with estimates drawn given the truth, one draw of everything."""
+        theta, blank = truth["theta"].values[0, 0], self.design()
+        return self.design(theta + blank.se * rng.standard_normal(theta.shape))
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """The files the model is made of, in `metastrata.inference`."""
+        return MODEL_SOURCE if self.design().form is None else FORM_SOURCE
 
 
 @dataclass(frozen=True)
@@ -137,14 +149,13 @@ def calibrate(
     """
     from metastrata.errors import MetastrataError
 
-    blank, rng = scenario.design(), np.random.default_rng(seed)
-    truths = prior_draws(blank, rng, replications)
+    rng = np.random.default_rng(seed)
+    truths = prior_draws(scenario.design(), rng, replications)
     found: dict[str, list[float]] = {}
     failed = 0
     for i in range(replications):
         truth = truths.isel(draw=[i])
-        theta = truth["theta"].values[0, 0]
-        design = scenario.design(theta + blank.se * rng.standard_normal(theta.shape))
+        design = scenario.simulated(truth, rng)
         try:
             posterior = sampler(fault(design) if fault else design, rng)
         except MetastrataError:
@@ -236,7 +247,9 @@ def _scenarios() -> tuple[Scenario, ...]:
 
 def scenarios() -> Sequence[Scenario]:
     """Every model of the family, on few studies: a new model is one line more."""
-    return _scenarios()
+    from metastrata.appraisal.calibration_forms import form_scenarios
+
+    return (*_scenarios(), *form_scenarios())
 
 
 def _scaled(design: Design) -> Design:
@@ -255,9 +268,9 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def source_hash() -> str:
-    """Hash of the source of the models; see `metastrata.appraisal.sources`."""
+def source_hash(files: Sequence[str] = MODEL_SOURCE) -> str:
+    """Hash of the source of models; see `metastrata.appraisal.sources`."""
     import metastrata.inference
 
     folder = Path(metastrata.inference.__file__).parent
-    return hash_of(folder / name for name in MODEL_SOURCE)
+    return hash_of(path for name in files for path in sorted(folder.glob(name)))

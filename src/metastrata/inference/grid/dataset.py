@@ -45,7 +45,9 @@ def effects_given(design: Design, form: Form, values: dict[str, Floats], rng: np
     m, tau = (values[name].reshape(-1, values[name].shape[-1]) for name in ("mu_stratum", "tau"))
     size, found = len(m), kernels(form)
     r = _correlations(form, values, size)
-    which = values["form"].reshape(-1) if "form" in values else _draw_kernel(design, form, m, tau, r, rng)
+    which = (
+        values["form"].reshape(-1).astype(np.intp) if "form" in values else _draw_kernel(design, form, m, tau, r, rng)
+    )
     theta, new = np.empty((size, len(design.studies))), np.empty(m.shape)
     own_r = np.empty((size, len(form.with_own_r)))
     for a, kernel in enumerate(found):
