@@ -54,17 +54,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=[*SAMPLERS, "coverage", "faults", "joint", "all"], default="all")
     parser.add_argument("--only", default="")
+    parser.add_argument("--kind", choices=["normal", "forms", "all"], default="all", help="of likelihoods and effects")
     parser.add_argument("--set", default="", help="of the joint models")
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--file", type=Path, default=FILE)
     given = parser.parse_args()
     for engine in SAMPLERS if given.engine == "all" else [given.engine]:
         for i, scenario in enumerate(scenarios()):
-            if engine in SAMPLERS and given.only in scenario.name:
+            kind = "normal" if scenario.design().form is None else "forms"
+            if engine in SAMPLERS and given.only in scenario.name and given.kind in (kind, "all"):
                 start = time.process_time()
                 found = calibrate(scenario, SAMPLERS[engine], given.replications, seed=2026 + i)
                 kept = entry(found, given.replications, time.process_time() - start)
-                record(given.file, "calibration", f"{scenario.name} | {engine}", kept)
+                source = source_hash(scenario.source)
+                record(given.file, "calibration", f"{scenario.name} | {engine}", kept, source)
                 print(engine, scenario.name, found.worst, found.failed, flush=True)
     if given.engine in ("joint", "all"):
         joint(given)
