@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,21 @@ from scipy import stats
 
 from metastrata.appraisal.calibration import (
     FAULTS,
+    FORM_SOURCE,
     Calibration,
+    Scenario,
     calibrate,
     coverage,
     envelope,
+    sample_exact,
     sample_nuts,
     sample_prior,
     scenarios,
     source_hash,
 )
+from metastrata.inference.design import Design
+from metastrata.inference.grid.correlations import CorrelationRule
+from metastrata.inference.grid.likelihoods import BeforeAfter
 from metastrata.model.priors import half_normal
 
 KEPT = json.loads((Path(__file__).resolve().parent.parent / "calibration" / "sbc.json").read_text())
@@ -47,6 +54,21 @@ def test_a_seeded_fault_is_found() -> None:
     assert found.worst[1] < 1e-4
 
 
+def test_a_fault_in_how_tables_are_drawn_is_found() -> None:
+    """A prior of r that is not the one the data come from, and the right one."""
+    model = next(s for s in scenarios() if s.name == "noncentral t, r of each study unknown, exchangeable means")
+    narrow = replace(model, model=replace(model.model, priors={**model.model.priors, "r": "uniform(0.8, 0.9)"}))
+    wrong = calibrate(model, lambda d, rng: sample_exact(_given(d, narrow), rng), replications=25, seed=3)
+    assert min(p for name, p in wrong.p_values().items() if name.startswith("r[")) < 1e-4
+
+
+def _given(design: Design, scenario: Scenario) -> Design:
+    """The same studies with the correlations of another model."""
+    prior = CorrelationRule(scenario.model.prior("r"))
+    own = [replace(o, prior=prior) if isinstance(o, BeforeAfter) else o for o in design.form.likelihoods]
+    return replace(design, form=replace(design.form, r=scenario.model.prior("r"), likelihoods=tuple(own)))
+
+
 def test_ranks_that_are_not_uniform_have_a_small_p_value() -> None:
     even = (np.arange(200) + 0.5) / 200
     assert Calibration("made up", {"good": even}).worst[1] > 0.99
@@ -56,8 +78,16 @@ def test_ranks_that_are_not_uniform_have_a_small_p_value() -> None:
 
 def test_the_kept_results_belong_to_this_source() -> None:
     """Fails when the source of a model has changed: run `uv run python benchmarks/calibrate.py` again."""
-    stale = [name for name, kept in KEPT["calibration"].items() if kept["source"] != source_hash()]
+    now = {s.name: source_hash(s.source) for s in scenarios()}
+    stale = [name for name, kept in KEPT["calibration"].items() if kept["source"] != now[name.split(" | ")[0]]]
     assert not stale, f"calibrated with another source: {', '.join(stale)}. Run benchmarks/calibrate.py again"
+
+
+def test_models_with_other_likelihoods_depend_on_the_files_of_their_kernel() -> None:
+    forms = [s for s in scenarios() if s.design().form is not None]
+    assert len(forms) > 8
+    assert {source_hash(s.source) for s in forms} == {source_hash(FORM_SOURCE)}
+    assert source_hash(FORM_SOURCE) != source_hash()
 
 
 def test_every_model_is_calibrated() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EFFECTS = ("mu", "mu_stratum", "theta_new", "theta")
 ORDER = (
     *("mu", "mu_stratum", "contrast", "bias", "beta", "theta_new"),
-    *("tau", "tau_typical", "spread", "tau_within", "tau_total", "rho", "omega", "r", "theta"),
+    *("tau", "tau_typical", "spread", "tau_within", "tau_total", "rho", "omega", "r", "df", "theta"),
 )
 FEW = {1: "one study", 2: "two studies", 3: "three studies"}
 

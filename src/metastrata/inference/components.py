@@ -290,6 +290,8 @@ class Solution:
         Of a pre-post correlation that studies share.
     more : mapping
         Further posteriors by name: "bias[...]", "beta[...]", "tau_within", "tau_typical", "spread".
+    kernels : ndarray, shape (kernel,), or None
+        Posterior probability of each form of the study effects.
     """
 
     log_evidence: float
@@ -302,3 +304,4 @@ class Solution:
     inconsistency: float = 0.0
     r: Marginal | None = None
     more: Mapping[str, Callable[[], Marginal]] = field(default_factory=dict)
+    kernels: Floats | None = None

@@ -22,8 +22,8 @@ from metastrata.inference.components import FLAT, Group, IntegrationError, Solut
 from metastrata.inference.conditional import place_linked
 from metastrata.inference.design import Design
 from metastrata.inference.draws import pairs
+from metastrata.inference.getters import getters, more_names, there
 from metastrata.inference.joined import Joined
-from metastrata.inference.levels import LEVELS
 from metastrata.inference.marginals import Marginal
 from metastrata.inference.quadrature import Axis, ScaleRule, axis, known
 from metastrata.inference.refinement import Ladder, distance
@@ -82,22 +82,16 @@ def _essentials(design: Design, omega: float | None) -> list[Callable[[Solution]
     """The marginals checked before anything is returned: mu, omega, and the mean and tau of each stratum."""
     get: list[Callable[[Solution], Marginal]] = []
     if design.mean != "independent" and omega != math.inf:
-        get.append(lambda s: _there(s.mu))
+        get.append(lambda s: there(s.mu))
     if design.omega is not None and omega is None:
-        get.append(lambda s: _there(s.omega))
+        get.append(lambda s: there(s.omega))
     single = design.mean == "common" or omega == 0
     for i in range(len(design.strata)):
         if not single:
             get.append(lambda s, i=i: s.strata[i].mean)  # type: ignore[misc]
         if i == 0 or design.heterogeneity != "common":
             get.append(lambda s, i=i: s.strata[i].tau)  # type: ignore[misc]
-    return [*get, *(lambda s, name=name: s.more[name]() for name in _more(design))]
-
-
-def _there[V](marginal: V | None) -> V:
-    if marginal is None:
-        raise KeyError("the model has no such quantity")
-    return marginal
+    return [*get, *(lambda s, name=name: s.more[name]() for name in more_names(design))]
 
 
 def _gap(a: float, b: float) -> float:
@@ -254,7 +248,7 @@ class Marginals(Mapping[str, Marginal]):
 
     def __init__(self, posterior: ExactPosterior):
         self._ladder = posterior.ladder
-        self._getters = _getters(posterior.design, posterior.omega)
+        self._getters = getters(posterior.design, posterior.omega)
         self._found: dict[str, Marginal] = {}
 
     def __getitem__(self, name: str) -> Marginal:
@@ -272,56 +266,3 @@ class Marginals(Mapping[str, Marginal]):
 
     def __len__(self) -> int:
         return len(self._getters)
-
-
-def _getters(design: Design, omega: float | None) -> dict[str, Callable[[Solution], Marginal]]:
-    """How to find each quantity in a solution, by name, in the order of the posterior dataset."""
-    get: dict[str, Callable[[Solution], Marginal]] = {}
-    if design.mean != "independent" and omega != math.inf:
-        get["mu"] = lambda s: _there(s.mu)
-    for i, name in enumerate(design.strata):
-        get[f"mu_stratum[{name}]"] = lambda s, i=i: s.strata[i].mean  # type: ignore[misc]
-    for i, name in enumerate(design.strata):
-        get[f"tau[{name}]"] = lambda s, i=i: s.strata[i].tau  # type: ignore[misc]
-    if design.omega is not None and omega is None:
-        get["omega"] = lambda s: _there(s.omega)
-    levels = [f"{what}[{s}]" for what in LEVELS for s in design.strata] if design.tau_within is not None else []
-    get |= {name: lambda s, name=name: s.more[name]() for name in (*_more(design), *levels)}  # type: ignore[misc]
-    for i, name in enumerate(design.studies):
-        get[f"theta[{name}]"] = lambda found, i=i: _study(design, found, i)  # type: ignore[misc]
-    for i, name in enumerate(design.strata):
-        get[f"theta_new[{name}]"] = lambda s, i=i: s.strata[i].new_study  # type: ignore[misc]
-    for name, a, b in pairs(design):
-        get[f"contrast[{name}]"] = lambda s, a=a, b=b: s.contrast(a, b)  # type: ignore[misc]
-    if design.form is not None:
-        get |= _form_getters(design)
-    return get
-
-
-def _form_getters(design: Design) -> dict[str, Callable[[Solution], Marginal]]:
-    """What a model with a form has beside: the pre-post correlation."""
-    form = design.form
-    if form is None:
-        return {}
-    if form.with_shared_r:
-        return {"r": lambda found: _there(found.r)}
-    get: dict[str, Callable[[Solution], Marginal]] = {}
-    for i in form.with_own_r:
-        s, place = int(design.stratum[i]), int(np.sum(design.stratum[:i] == design.stratum[i]))
-        get[f"r[{design.studies[i]}]"] = lambda found, s=s, place=place: found.strata[s].correlation(place)  # type: ignore[misc]
-    return get
-
-
-def _study(design: Design, solution: Solution, i: int) -> Marginal:
-    s = int(design.stratum[i])
-    if design.form is not None or not design.plain:  # by its place in the stratum
-        return solution.strata[s].study(int(np.sum(design.stratum[:i] == s)))
-    return solution.strata[s].study(float(design.y[i]), float(design.se[i]))
-
-
-def _more(design: Design) -> list[str]:
-    """Names of what only some models have."""
-    names = [f"bias[{design.strata[s]}]" for s in design.others]
-    names += [f"beta[{name}]" for name in design.coefficients]
-    names += ["tau_within"] if design.tau_within is not None else []
-    return names + (["tau_typical", "spread"] if design.spread is not None else [])

@@ -1,4 +1,4 @@
-"""Posteriors as functions of one variable: what every marginal offers, and those of tau and omega."""
+"""Posteriors as functions of one variable: what every marginal offers, and those of tau, omega and a choice."""
 
 from __future__ import annotations
 
@@ -123,6 +123,51 @@ class ScaleDensity:
         value = np.where(flat <= self._atom, self.rule.axis.lower, self.rule.axis.t(x))
         top = self.rule.axis.upper if self.rule.axis.bounded else np.inf
         return np.where(flat >= 1, top, value).reshape(p.shape)
+
+    def near_quantile(self, p: Floats) -> Floats:
+        """The quantiles themselves: they are cheap."""
+        return self.quantile(p)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The posterior of a number that is one of a few.
+
+    Attributes
+    ----------
+    values : ndarray, shape (choice,)
+        Ascending.
+    mass : ndarray, shape (choice,)
+        Their probabilities.
+    """
+
+    values: Floats
+    mass: Floats
+
+    @property
+    def mean(self) -> float:
+        """Posterior mean."""
+        return float(self.values @ self.mass)
+
+    @property
+    def sd(self) -> float:
+        """Posterior SD."""
+        return float(np.sqrt((self.values - self.mean) ** 2 @ self.mass))
+
+    def cdf(self, x: ArrayLike) -> Floats:
+        """P(number <= x), any shape of `x`."""
+        at = np.searchsorted(self.values, np.asarray(x, dtype=float), side="right")
+        return np.asarray(np.concatenate([[0.0], np.cumsum(self.mass)])[at])
+
+    def pdf(self, x: ArrayLike) -> Floats:
+        """Probability of `x`, any shape."""
+        hit = np.asarray(x, dtype=float)[..., None] == self.values
+        return np.asarray(hit @ self.mass)
+
+    def quantile(self, p: ArrayLike) -> Floats:
+        """The least value with at least this probability of being reached, any shape."""
+        below = np.searchsorted(np.cumsum(self.mass), np.asarray(p, dtype=float) - 1e-12)
+        return np.asarray(self.values[np.minimum(below, len(self.values) - 1)])
 
     def near_quantile(self, p: Floats) -> Floats:
         """The quantiles themselves: they are cheap."""

@@ -40,6 +40,7 @@ def linked(problem: Problem) -> Callable[[int], Solution]:
             tree.inconsistency,
             tree.outer.r(tree.outer_mass),
             {f"bias[{own.name}]": partial(bias, tree, s) for s, own in enumerate(problem.biases) if own is not None},
+            tree.outer.kernels(tree.outer_mass),
         )
 
     return solve
@@ -68,6 +69,7 @@ def separate(problem: Problem) -> Callable[[int], Solution]:
             None,
             lambda size, rng: draw_apart(found, size, rng),
             r=found.outer.r(found.outer_mass),
+            kernels=found.outer.kernels(found.outer_mass),
         )
 
     return solve

@@ -66,6 +66,11 @@ class Outer:
             return None
         return CorrelationDensity(self.correlation, mass.reshape(-1, len(self.correlation.r), self.inner).sum((0, 2)))
 
+    def kernels(self, mass: Floats) -> Floats:
+        """Posterior probability of each form of the study effects from the mass of each combination."""
+        nodes = 1 if self.correlation is None else len(self.correlation.r)
+        return np.asarray(mass.reshape(-1, nodes * self.inner).sum(1))
+
     def own(self, branch: Branch) -> Floats:
         """Log of what a stratum says of its mean, a tau of its own summed over; shape (outer, x)."""
         table = branch.log_table
