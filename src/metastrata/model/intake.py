@@ -9,6 +9,7 @@ from metastrata.errors import Fault, InputError, TableError, nearest, unknown, w
 from metastrata.evidence.effects import Effects, derive_effects
 from metastrata.evidence.screening import screen, settle
 from metastrata.evidence.studies import Studies, load_studies
+from metastrata.model.companion import as_its_own, companion
 from metastrata.model.figure_intake import figure_faults
 from metastrata.model.plan import Alternative, Plan
 from metastrata.model.prior_review import review
@@ -56,6 +57,9 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     doubts += review(plan, effects, alternative)
     doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
     quiet = tuple(fault for fault in doubts if not fault.stops)
+    beside = companion(plan) if alternative is None else None
+    if beside is not None:
+        doubts += as_its_own(beside, [fault for fault in assess(beside)[1] if fault.stops])
     return replace(effects, notes=quiet), [*without_echoes([*faults, *more]), *doubts]
 
 

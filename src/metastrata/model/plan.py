@@ -18,6 +18,7 @@ from metastrata.model.crossing import crossed
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec, parameters_of
 from metastrata.model.plan_elicited import ElicitedEntry as ElicitedEntry
+from metastrata.model.plan_events import SafetyChoices
 from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
 from metastrata.model.plan_figures import Prisma as Prisma
@@ -65,6 +66,7 @@ class Plan(Frozen):
     checklist: dict[str, str] = Field(default_factory=dict)
     classical: ClassicalChoices = ClassicalChoices()
     endpoints_together: TogetherChoices | None = None
+    safety: SafetyChoices | None = None
     path: Path = Path()
     sha256: str = ""
 
@@ -113,6 +115,11 @@ class Plan(Frozen):
             for stratum in endpoint.certainty:
                 if stratum not in self.strata:
                     raise ValueError(f"endpoints.{name}.certainty: {unknown('stratum', stratum, self.strata)}")
+            if endpoint.absolute is not None:
+                try:
+                    endpoint.absolute.check(self.effects.measure, self.strata)
+                except ValueError as error:
+                    raise ValueError(f"endpoints.{name}.absolute: {error}") from None
             standardised = self.effects.measure.startswith("SM") or self.effects.measure in ("GEN", "PPC2")
             if (endpoint.scale or endpoint.responders) and not standardised:
                 raise ValueError(

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from metastrata.errors import Fault, MetastrataError, nearest
 from metastrata.evidence.effects import Better
 from metastrata.model.plan_elicited import ElicitedEntry
+from metastrata.model.plan_events import Absolute, SafetyChoices
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
 from metastrata.model.plan_sections import (
     Acknowledge,
@@ -43,6 +44,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "prisma": Prisma,
     "endpoints_together": TogetherChoices,
     "variants": TogetherVariant,
+    "absolute": Absolute,
+    "safety": SafetyChoices,
 }
 _WANTED = {
     "list_type": "a list [...] is wanted",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from metastrata.errors import InputError, nearest
 from metastrata.evidence.effects import Better
@@ -24,17 +24,12 @@ from metastrata.model.answers import DEFAULT, answer_named
 from metastrata.model.conclusions import conclusion
 from metastrata.model.forms import Correlation, LikelihoodForm, study_effects
 from metastrata.model.model import Heterogeneity, Mean
-from metastrata.model.priors import prior
-
-
-class Frozen(BaseModel):
-    """A part of a plan: its keys are known, its values checked, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+from metastrata.model.plan_events import Absolute as Absolute
+from metastrata.model.plan_parts import Frozen as Frozen
+from metastrata.model.plan_parts import Number as Number
+from metastrata.model.plan_parts import Positive as Positive
+from metastrata.model.plan_parts import PriorText as PriorText
+from metastrata.model.plan_parts import _number as _number
 
 
 def _r(value: Any) -> Any:
@@ -78,24 +73,15 @@ def _pair(value: Any) -> Any:
     return tuple(value)
 
 
-def _prior_text(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _prior_text(item) for key, item in value.items()}
-    return str(prior(value))
-
-
 def _study_effects_text(value: Any) -> Any:
     return str(study_effects(value))
 
 
-Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Rho = Annotated[float, BeforeValidator(_number), Field(gt=-1, lt=1)]
 R = Annotated[float | Literal["independent"] | None, BeforeValidator(_r)]
 Timepoint = Annotated[Literal["refuse", "first", "last"] | float, BeforeValidator(_timepoint)]
 AnyTimepoint = Annotated[Literal["refuse", "first", "last"] | float | None, BeforeValidator(_timepoint)]
 StudyEffectsText = Annotated[str, BeforeValidator(_study_effects_text)]
-PriorText = Annotated[str | dict[str, str], BeforeValidator(_prior_text)]
 ConclusionText = Annotated[str, AfterValidator(lambda text: str(conclusion(text)))]
 SetName = Literal["sceptical", "enthusiastic", "vague", "published", "leave_one_out", "r", "models"]
 SETS: tuple[str, ...] = get_args(SetName)
@@ -152,6 +138,7 @@ class Endpoint(Frozen):
     published: Published | None = None
     scale: FamiliarScale | None = None
     responders: Responders | None = None
+    absolute: Absolute | None = None
     certainty: dict[str, Certainty] = Field(default_factory=dict)
 
     @model_validator(mode="after")

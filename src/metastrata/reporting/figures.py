@@ -19,7 +19,7 @@ from metastrata.reporting.results import EndpointResult, RunResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAIN = ("forest", "overview")
+MAIN = ("forest", "safety_forest", "overview")
 COMPANION_DPI = 120  # of figures that are read on a screen; their SVG is sharp at any size
 CAPTIONS: dict[str, str] = {}
 
@@ -81,6 +81,10 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
         found = [] if part.fit is None else [*of_fit(plan, part, part.fit)]
         gallery.add_all([*found, *of_assumptions(result, part), *of_effects(plan, part)], part.name)
     gallery.add_all(of_run(result))
+    if result.safety is not None:
+        for part in result.safety.endpoints:
+            if len(part.effects):
+                _draw_forest(gallery, part.name, _forest(result.safety, part), formats, "safety_forest")
     return Figures(tuple(gallery.items), tuple(gallery.refused))
 
 
@@ -107,15 +111,18 @@ def same_axis(tables: Mapping[str, ForestTable], result: RunResult) -> Mapping[s
     return {name: replace(table, limits=common) for name, table in tables.items()}
 
 
-def _draw_forest(gallery: _Gallery, endpoint: str, table: ForestTable, formats: Sequence[str]) -> None:
+def _draw_forest(
+    gallery: _Gallery, endpoint: str, table: ForestTable, formats: Sequence[str], kind: str = "forest"
+) -> None:
     """A forest plot, on as many pages as it needs; several pages also as one PDF."""
+    name = f"{endpoint}_forest" if kind == "forest" else kind.replace("_", f"_{endpoint}_")
     choices = gallery.result.plan.figures
     drawn = [draw_forest(part, choices.style) for part in table.pages(choices.rows_per_page)]
     for i, figure in enumerate(drawn, start=1):
-        stem = f"{endpoint}_forest" + (f"_{i}" if len(drawn) > 1 else "")
-        gallery.add("forest", endpoint, figure, stem, [f for f in formats if f != "pdf"])
+        stem = name + (f"_{i}" if len(drawn) > 1 else "")
+        gallery.add(kind, endpoint, figure, stem, [f for f in formats if f != "pdf"])
     if len(drawn) > 1 or "pdf" in formats:
-        save_pages(drawn, gallery.folder / f"{endpoint}_forest.pdf")
+        save_pages(drawn, gallery.folder / f"{name}.pdf")
 
 
 def _forest(result: RunResult, part: EndpointResult) -> ForestTable:

@@ -19,6 +19,7 @@ from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit, fit_one
 from metastrata.model.plan import Plan
 from metastrata.plots.tables import verdict
+from metastrata.reporting.absolute import absolute_table
 from metastrata.reporting.results import EndpointResult
 from metastrata.reporting.robustness import examine
 
@@ -100,7 +101,11 @@ def appraised(job: Job, name: str, found: Fit, seed: int) -> EndpointResult:
     for fault in conflict_faults(checks.conflicts):
         job.say(f"  {fault.message}")
     table, why = summary(found, mid=choices.mid), tuple(reasons)
-    return EndpointResult(name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, why, checks)
+    with job.timing("absolute effects"):
+        absolute = absolute_table(found, choices.absolute, seed)
+    return EndpointResult(
+        name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, why, checks, absolute
+    )
 
 
 def _fit(job: Job, effects: Effects, seed: int) -> Fit:

@@ -70,6 +70,10 @@ class Node:
         value = 100 * float(self.raw)
         return self.shown("> 99 %" if 99.5 < value < 100 else "< 1 %" if 0 < value < 0.5 else f"{value:.0f} %")
 
+    def risk(self, digits: int = 1) -> Text:
+        """A share of patients, or a difference of two, in per cent with its decimals: 12.0 %."""
+        return self.shown(f"{number(100 * float(self.raw), digits)} %") if self.raw is not None else ()
+
     def plain(self) -> Text:
         """A number as it was written: 0.5, 4."""
         return self.shown(f"{self.raw:g}") if self.raw is not None else ()
@@ -81,6 +85,11 @@ class Node:
     def words(self) -> Text:
         """A text, or a number as it stands."""
         return self.shown(str(self.raw)) if self.raw not in (None, "") else ()
+
+    def risk_interval(self, keys: tuple[str, str, str]) -> Text:
+        """A risk with its interval, "12.0 % [1.7 %, 47.9 %]"."""
+        estimate, lower, upper = (self[key].risk() for key in keys)
+        return (*estimate, " [", *lower, ", ", *upper, "]") if estimate else ()
 
     def interval(self, keys: tuple[str, str, str] = CREDIBLE, digits: int = 2) -> Text:
         """An estimate with its interval, "-1.27 [-2.15, -0.23]", or what there is of it."""

@@ -89,11 +89,17 @@ def rerun(folder: str | Path, *, seed: int | None = None, say: Say | None = None
     result = calculate(job)
     old = {_key(row): row for e in then["endpoints"].values() for row in e["summary"]}
     new = {_key(row): row for row in records(result.summary())}
+    if "safety" in then:
+        old |= {_key(row, "safety"): row for e in then["safety"]["endpoints"].values() for row in e["summary"]}
+    if result.safety is not None:
+        new |= {_key(row, "safety"): row for row in records(result.safety.summary())}
     return Rerun(_differences(old, new), result.status, tuple(" ".join(k) for k in old.keys() ^ new.keys()))
 
 
-def _key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in KEYS)
+def _key(row: dict[str, Any], section: str = "") -> tuple[str, ...]:
+    """What a row is about; of a section beside the endpoints, it comes first."""
+    endpoint, *others = (str(row[name]) for name in KEYS)
+    return (f"{section}: {endpoint}" if section else endpoint, *others)
 
 
 def _differences(

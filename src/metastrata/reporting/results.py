@@ -21,6 +21,7 @@ from metastrata.model.prior_review import prior_record
 from metastrata.model.prior_words import in_words
 from metastrata.model.priors import prior
 from metastrata.plots.tables import verdict
+from metastrata.reporting.absolute import counts, risks
 from metastrata.reporting.robustness import Robustness
 from metastrata.reporting.together import MAIN
 
@@ -54,6 +55,8 @@ class EndpointResult:
         As `ms.explain` gives them.
     robustness : Robustness or None
         What moves the result and what would turn it, where there is a fit.
+    absolute : DataFrame or None
+        As `ms.absolute_effects` gives it, of counts.
     """
 
     name: str
@@ -67,6 +70,7 @@ class EndpointResult:
     labels: Mapping[str, str] = field(default_factory=dict)
     explanations: tuple[Reason, ...] = ()
     robustness: Robustness | None = None
+    absolute: pd.DataFrame | None = None
 
     @property
     def status(self) -> str:
@@ -91,12 +95,14 @@ class RunResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Fault, ...] = ()
     endpoints_together: pd.DataFrame | None = None
+    safety: RunResult | None = None
 
     @property
     def status(self) -> str:
         """The verdict: "unreliable" if any fit, main or alternative, did not pass the gate."""
         states = [e.status for e in self.endpoints] + list(self.sensitivity["status"])
         states += [] if self.endpoints_together is None else list(self.endpoints_together["status"])
+        states += [] if self.safety is None else [self.safety.status]
         bad = [s for s in states if s in ("unreliable", "incomplete") or s.startswith(NOT_COMPUTED)]
         return "unreliable" if bad else "reliable"
 
@@ -202,6 +208,7 @@ def as_json(
         "sensitivity": records(result.sensitivity),
         "figures": [dict(figure) for figure in figures],
         **_together(result),
+        **({} if result.safety is None else {"safety": _safety(result, result.safety)}),
     }
 
 
@@ -218,6 +225,51 @@ def _together(result: RunResult) -> dict[str, Any]:
         return {}
     content = {**choices.model_dump(), "main": MAIN, "rows": records(result.endpoints_together)}
     return {"endpoints_together": content}
+
+
+def _safety(result: RunResult, found: RunResult) -> dict[str, Any]:
+    """The safety section: a plan of events beside the main one."""
+    plan, model = found.plan, found.plan.statistical_model()
+    return {
+        "title": result.plan.safety.title if result.plan.safety else "",
+        "question": plan.question,
+        "plan": plan.path.name,
+        "table": plan.table.name,
+        "status": found.status,
+        "measure": plan.effects.measure,
+        "strata": dict(plan.strata),
+        "notes": list(plan.notes),
+        "remarks": [str(note) for note in found.notes],
+        "model": {"priors": model.prior_lines(), "equations": model.equations(len(plan.strata))},
+        "endpoints": {e.name: _event(e) for e in found.endpoints},
+        "alternatives": [{"name": a.name, "why": a.why} for a in plan.alternatives],
+        "sensitivity": records(risks(found.sensitivity, plan.effects.measure)),
+    }
+
+
+def _event(result: EndpointResult) -> dict[str, Any]:
+    """An event: who had it, its posterior, and what follows in risks."""
+    choices, fit = result.endpoint, result.fit
+    return {
+        "label": choices.label,
+        "better": choices.better,
+        "status": result.status,
+        "reasons": list(result.reasons),
+        "verdict": None if fit is None else verdict(fit),
+        "counts": counts(result.effects),
+        "summary": records(result.summary),
+        "absolute": _absolute(result),
+        "notes": [str(note) for note in result.effects.notes],
+    }
+
+
+def _absolute(result: EndpointResult) -> dict[str, Any] | None:
+    """Risks, differences and numbers needed to treat, with what they rest on."""
+    if result.absolute is None:
+        return None
+    choices = result.endpoint.absolute
+    said = {} if choices is None else choices.model_dump()
+    return {"control": "", "control_risk": None, "source": "", "priors": {}, **said, "rows": records(result.absolute)}
 
 
 def _endpoint(result: EndpointResult) -> dict[str, Any]:
@@ -250,6 +302,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         "certainty": {s: c.model_dump() for s, c in choices.certainty.items()},
         "findings": [] if fit is None else _findings(fit, choices),
         "robustness": None if result.robustness is None else _robustness(result.robustness),
+        "absolute": _absolute(result),
     }
     if fit is not None:
         content["diagnostics"] = _diagnostics(fit)

@@ -10,12 +10,14 @@ from metastrata.errors import InputError, unknown
 from metastrata.inference.fit import ENGINES
 from metastrata.model.intake import require
 from metastrata.model.plan import Plan, read_plan
+from metastrata.reporting.absolute import together as absolute_rows
 from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.formats import MARK, check_formats, write_formats
 from metastrata.reporting.provenance import provenance, versions
 from metastrata.reporting.results import RunResult, as_json, csv_text, dump
+from metastrata.reporting.safety import fit_safety
 from metastrata.reporting.together import fit_together
 from metastrata.reporting.trust import keep_inputs
 from metastrata.reporting.variants import fit_alternatives, with_alternatives
@@ -108,7 +110,10 @@ def calculate(job: Job) -> RunResult:
         _load(job.settings["engine"])
     results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
     notes = tuple(note for note in effects.notes if not note.endpoint)
-    return RunResult(plan, results, fit_alternatives(job, variants, results), job.seconds, notes, together)
+    sensitivity = fit_alternatives(job, variants, results)
+    with job.timing("safety"):
+        safety = fit_safety(job)
+    return RunResult(plan, results, sensitivity, job.seconds, notes, together, safety)
 
 
 def _load(engine: str) -> None:
@@ -141,7 +146,14 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
     for part in result.endpoints:
         if part.fit is not None:
             part.fit.save(folder / "fit" / f"{part.name}.nc")
+    safety = result.safety.endpoints if result.safety is not None else ()
+    for part in safety:
+        if part.fit is not None:
+            part.fit.save(folder / "fit" / f"safety_{part.name}.nc")
     (folder / "summary.csv").write_text(csv_text(result.summary()), encoding="utf-8")
+    for name, parts in (("absolute_effects", result.endpoints), ("safety", safety)):
+        if len(absolute := absolute_rows((e.name, e.absolute) for e in parts)):
+            (folder / f"{name}.csv").write_text(csv_text(absolute), encoding="utf-8")
     if len(result.sensitivity):
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
     if result.endpoints_together is not None:

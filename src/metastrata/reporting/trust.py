@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from metastrata.errors import InputError
+from metastrata.model.companion import companion
 from metastrata.model.plan import Plan, read_plan
 from metastrata.reporting.folder import hashes, sha256
 
-INPUTS = "inputs"
+INPUTS, SAFETY = "inputs", "safety"
 RECORD = "provenance.json"
 
 
@@ -86,7 +87,10 @@ def verify(folder: str | Path) -> Verification:
     damage += [f"{name} is not recorded in {RECORD}" for name in found if name not in written]
     notes = [f"{name} is not here (draws are not always kept)" for name in draws]
     stale: list[str] = []
-    for what, compare in (("plan", _plan_changes), ("data", _row_changes)):
+    for what, compare in (("plan", _plan_changes), ("data", _row_changes),
+                          ("safety_plan", _plan_changes), ("safety_data", _row_changes)):  # fmt: skip
+        if what not in record["inputs"]:
+            continue
         differs, said = _compared(folder, record["inputs"][what], compare)
         stale += differs
         notes += said
@@ -122,13 +126,18 @@ def keep_inputs(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
     kept.mkdir()
     record = {}
     own = plan.path.is_file() and read_plan(plan.path) == plan
-    for what, path in (("plan", plan.path), ("data", plan.table)):
+    inputs = [("plan", plan.path, ""), ("data", plan.table, "")]
+    beside = companion(plan)
+    if beside is not None:
+        (kept / SAFETY).mkdir()
+        inputs += [("safety_plan", beside.path, f"{SAFETY}/"), ("safety_data", beside.table, f"{SAFETY}/")]
+    for what, path, under in inputs:
         if what == "plan" and not own:
             record[what] = {"file": plan.path.name, "sha256": "", "from": ""}
             continue
-        copy = Path(shutil.copyfile(path, kept / path.name))
+        copy = Path(shutil.copyfile(path, kept / f"{under}{path.name}"))
         place = os.path.relpath(path.resolve(), folder.resolve())
-        record[what] = {"file": path.name, "sha256": sha256(copy), "from": Path(place).as_posix()}
+        record[what] = {"file": f"{under}{path.name}", "sha256": sha256(copy), "from": Path(place).as_posix()}
     return record
 
 
@@ -144,7 +153,12 @@ def kept_plan(folder: Path) -> Plan:
     path = folder / INPUTS / inputs["plan"]["file"]
     if not inputs["plan"]["sha256"] or not path.is_file():
         raise InputError(f"{folder} does not hold its plan: it was made in Python, or by an older version")
-    return read_plan(path).model_copy(update={"data": inputs["data"]["file"]})
+    plan = read_plan(path).model_copy(update={"data": inputs["data"]["file"]})
+    if plan.safety is None:
+        return plan
+    table = Path(inputs["safety_data"]["file"]).name
+    beside = plan.safety.model_copy(update={"plan": inputs["safety_plan"]["file"], "data": table})
+    return plan.model_copy(update={"safety": beside})
 
 
 def _compared(folder: Path, entry: dict[str, str], compare: Any) -> tuple[list[str], list[str]]:

@@ -20,6 +20,7 @@ WHOLE = (
         "endpoints",
         "endpoints_together",
         "sensitivity",
+        "safety",
         "companions",
         "methods",
         "data",
@@ -29,7 +30,17 @@ WHOLE = (
     *("checklist", "references"),
 )
 ENDPOINT = (
-    *("forest", "cannot_know", "borrowing", "explorer", "assumptions", "comparison", "robustness", "posterior"),
+    *(
+        "forest",
+        "cannot_know",
+        "borrowing",
+        "explorer",
+        "assumptions",
+        "comparison",
+        "absolute",
+        "robustness",
+        "posterior",
+    ),
 )
 
 

@@ -1,0 +1,79 @@
+"""Absolute effects of an endpoint of counts: risks, their difference and ratio, numbers needed to treat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metastrata.reporting.document import BREAK, Block, Column, Heading, Paragraph, Table, Text, faint, text
+from metastrata.reporting.record import Node
+from metastrata.reporting.sections.source import Source
+
+MEDIAN = ("median", "eti95_lower", "eti95_upper")
+KINDS = {
+    "risk": "Risk",
+    "risk difference": "Risk difference, percentage points",
+    "risk ratio": "Risk ratio",
+    "odds ratio": "Odds ratio",
+    "number needed to treat": "Number needed to treat",
+}
+QUANTITIES = {"mu": "mean over designs", "mu_stratum": "mean", "theta_new": "a new study"}
+BETWEEN = (
+    "Compared with controls of other studies, that is no randomised comparison: patients, background therapy and "
+    "follow-up differ too."
+)
+BELOW = (
+    "Medians and 95 % credible intervals. NNTB, NNTH: number needed to treat for one more patient to benefit, or to be "
+    "harmed; where the risk difference may be 0, its interval runs through infinity (Altman 1998)."
+)
+
+
+def build(report: Source, name: str) -> list[Block]:
+    """The table, and what the control risk is."""
+    found = report.results["endpoints"][name]["absolute"]
+    if not found:
+        return []
+    blocks: list[Block] = [Heading(("Risks",)), absolute_table(report, f"{name}_absolute", found["rows"])]
+    if said := control_risk(report, found):
+        blocks.append(Paragraph(said))
+    blocks.append(Paragraph((BELOW,), "faint"))
+    return blocks
+
+
+def absolute_table(report: Source, name: str, rows: Node | Sequence[Node]) -> Table:
+    """A row per stratum and quantity, a column per measure that any of them has."""
+    lines: dict[tuple[str, str], dict[str, Node]] = {}
+    for row in rows:
+        lines.setdefault((row.raw["stratum"], row.raw["quantity"]), {})[row.raw["expression"]] = row
+    kinds = [kind for kind in KINDS if any(kind in cells for cells in lines.values())]
+    chances = any(row.raw["p_benefit"] is not None for row in rows)
+    body = []
+    for (stratum, quantity), cells in lines.items():
+        who = text(report.label(stratum) if stratum else "All designs", BREAK, faint(QUANTITIES[quantity]))
+        chance = cells["risk difference"]["p_benefit"].p() if "risk difference" in cells else ()
+        body.append((who, *(_cell(kind, cells.get(kind)) for kind in kinds), *((chance,) if chances else ())))
+    columns = (Column("Of"), *(Column(KINDS[kind], True) for kind in kinds),
+               *((Column("P(benefit)", True),) if chances else ()))  # fmt: skip
+    return Table(name, columns, tuple(body))
+
+
+def _cell(kind: str, row: Node | None) -> Text:
+    if row is None:
+        return ()
+    if kind in ("risk", "risk difference"):
+        return row.risk_interval(MEDIAN)
+    return row["text"].words() if kind == "number needed to treat" else row.interval(MEDIAN)
+
+
+def control_risk(report: Source, found: Node) -> Text:
+    """What the risk without treatment is, and where it comes from."""
+    if control := found.raw["control"]:
+        return text("Compared with ", report.label(control), ". ", BETWEEN)
+    row = next((row for row in found["rows"] if row.raw["expression"] == "control risk"), None)
+    if row is None:
+        return ()
+    source = text(" (", found["source"].words(), ")") if found.raw["source"] else ()
+    asked = found.raw["control_risk"]
+    if isinstance(asked, float):
+        return text("Risk without treatment: ", row["median"].risk(), ", as stated", source, ".")
+    how = "pooled from the control arms" if asked == "control arms" else text("prior ", found["control_risk"].words())
+    return text("Risk without treatment: ", row.risk_interval(MEDIAN), ", ", how, source, ".")
