@@ -31,6 +31,8 @@ def variant(folder: Path, old: str, new: str, *, table: bool = False) -> str:
     (folder / "models").mkdir()
     (folder / "data").mkdir()
     (folder / "data" / "sle_msc.csv").write_text(data)
+    for name in ("models/sle_msc_events.toml", "data/sle_msc_events.csv"):
+        (folder / name).write_text((ROOT / name).read_text())
     path = folder / "models" / "plan.toml"
     path.write_text(plan)
     return str(path)

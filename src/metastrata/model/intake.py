@@ -57,10 +57,18 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
     doubts += review(plan, effects, alternative)
     doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
     quiet = tuple(fault for fault in doubts if not fault.stops)
-    beside = companion(plan) if alternative is None else None
-    if beside is not None:
-        doubts += as_its_own(beside, [fault for fault in assess(beside)[1] if fault.stops])
+    if alternative is None:
+        doubts += _of_companion(plan)
     return replace(effects, notes=quiet), [*without_echoes([*faults, *more]), *doubts]
+
+
+def _of_companion(plan: Plan) -> list[Fault]:
+    """What stops the plan of events named in [safety], each fault saying where it is."""
+    try:
+        beside = companion(plan)
+        return [] if beside is None else as_its_own(beside, [f for f in assess(beside)[1] if f.stops])
+    except InputError as error:
+        return [Fault(str(error))]
 
 
 def _doubts(plan: Plan, effects: Effects, alternative: Alternative | None) -> list[Fault]:

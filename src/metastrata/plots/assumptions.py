@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metastrata.plots.saving import describe
+from metastrata.plots.scales import Scale
 from metastrata.plots.style import FAINT, INK, STRATA, new_figure, number, style
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def plot_assumptions(
     labels: Mapping[str, str],
     reference: str,
     present: Mapping[str, float],
-    unit: str = "SMD",
+    unit: str = "",
+    measure: str = "SMD",
 ) -> Figure:
     """Draw the stratum means against each assumption, a panel for each.
 
@@ -44,8 +46,11 @@ def plot_assumptions(
     present : mapping
         Where each assumption stands in the analysis; drawn as a dotted line.
     unit : str
-        Unit of the effect.
+        Unit of the effect; by default as the measure is called.
+    measure : str
+        Code of the effect measure: logarithms are written as ratios, log odds as risks.
     """
+    scale = Scale(measure)
     kinds = [kind for kind in ORDER if (table["assumption"] == kind).any()]
     strata = [s for s in labels if (table["stratum"] == s).any()]
     others = " and ".join(_short(labels[s]).lower() for s in strata if s != reference)
@@ -68,17 +73,21 @@ def plot_assumptions(
             axes = figure.add_axes(
                 ((0.5 + i * (PANEL + GAP)) / width, 0.62 / HEIGHT, PANEL / width, (HEIGHT - 1.32) / HEIGHT)
             )
-            _panel(axes, table[table["assumption"] == kind], strata, list(labels), present.get(kind))
-            axes.set_ylim(min(low, 0) - pad, max(high, 0) + pad)
-            axes.set_xlabel(NAMES[kind].format(others=others, unit=unit), fontsize=8.5)
+            _panel(axes, table[table["assumption"] == kind], strata, list(labels), present.get(kind), scale)
+            zero = [] if scale.null is None else [scale.null]
+            axes.set_ylim(min([low, *zero]) - pad, max([high, *zero]) + pad)
+            if scale.back != "identity":
+                scale.label(axes, "y")
+            shift = unit or Scale(measure, natural=False).unit
+            axes.set_xlabel(NAMES[kind].format(others=others, unit=shift), fontsize=8.5)
             if i:
                 axes.set_yticklabels([])
             else:
-                axes.set_ylabel(unit, fontsize=8.5, labelpad=1)
-    return describe(figure, title, _words(table, kinds, strata, labels))
+                axes.set_ylabel(unit or scale.unit, fontsize=8.5, labelpad=1)
+    return describe(figure, title, _words(table, kinds, strata, labels, scale))
 
 
-def _words(table: Any, kinds: list[str], strata: list[str], labels: Mapping[str, str]) -> str:
+def _words(table: Any, kinds: list[str], strata: list[str], labels: Mapping[str, str], scale: Scale) -> str:
     """What the figure shows, for who cannot see it: the mean of each design at both ends of each assumption."""
     said = []
     for kind in kinds:
@@ -88,8 +97,8 @@ def _words(table: Any, kinds: list[str], strata: list[str], labels: Mapping[str,
             ]
             first, last = rows.iloc[0], rows.iloc[-1]
             said.append(
-                f"{labels[stratum]}: {number(first['mean'])} at {kind} = {number(first['value'])}, "
-                f"{number(last['mean'])} at {kind} = {number(last['value'])}"
+                f"{labels[stratum]}: {scale.number(first['mean'])} at {kind} = {number(first['value'])}, "
+                f"{scale.number(last['mean'])} at {kind} = {number(last['value'])}"
             )
     return f"Means by design against each assumption. {'; '.join(said)}."
 
@@ -98,8 +107,8 @@ def _short(label: str) -> str:
     return label.split(" (")[0]
 
 
-def _panel(axes: Axes, table: Any, strata: list[str], order: list[str], present: float | None) -> None:
-    axes.axhline(0, color=INK, linewidth=0.8)
+def _panel(axes: Axes, table: Any, strata: list[str], order: list[str], present: float | None, scale: Scale) -> None:
+    scale.line(axes, "y", color=INK, linewidth=0.8)
     axes.tick_params(labelsize=8)
     if present is not None:
         axes.axvline(present, color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)))

@@ -10,10 +10,10 @@ import numpy as np
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.regression import Regression, meta_regression, predict
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.panels import dotted_as, framed, legend, name_of
 from metastrata.plots.refits import moderator as values_of
 from metastrata.plots.saving import describe
+from metastrata.plots.scales import Scale
 from metastrata.plots.style import FAINT, INK, interval, style
 from metastrata.plots.wording import probability
 
@@ -83,7 +83,8 @@ def plot_bubble(
 ) -> Figure:
     """Draw `bubble_table`: a bubble for each study, its area by weight, and the line with its 95 % interval."""
     table, (_, found) = bubble_table(effects, moderator), _regression(effects, moderator)
-    unit = unit or unit_of(effects)
+    scale = Scale(effects.measure)
+    unit = unit or scale.unit
     heading = title or f"{effects.endpoints[0]}: effect against {moderator.replace('_', ' ')}"
     slope = interval(float(found.coefficients[1]), float(found.lower[1]), float(found.upper[1]), 3)
     p = probability(float(found.p_value[1]))
@@ -97,7 +98,7 @@ def plot_bubble(
         studies, line = table[table["study"] != ""], table[table["study"] == ""]
         axes.fill_between(line["x"], line["lower"], line["upper"], color="#e0e0e0", linewidth=0)
         axes.plot(line["x"], line["fitted"], color=INK, linewidth=1.4)
-        axes.axhline(0, color=FAINT, linewidth=0.7)
+        scale.line(axes, "y", color=FAINT, linewidth=0.7)
         areas = 2400 * min(1.0, len(studies) / 40 + 0.1)
         for i, stratum in enumerate(effects.strata):
             own = studies[studies["stratum"] == stratum]
@@ -108,6 +109,7 @@ def plot_bubble(
                 zorder=3,
             )  # fmt: skip
         axes.margins(0.08)
+        scale.label(axes, "y")
         if np.array_equal(studies["x"], np.round(studies["x"])):  # years, doses: no halves between them
             axes.locator_params(axis="x", integer=True)
         axes.set(xlabel=moderator.replace("_", " ").capitalize(), ylabel=unit)

@@ -12,9 +12,9 @@ from metastrata.errors import InputError
 from metastrata.inference.densities import log_density
 from metastrata.inference.fit import Fit
 from metastrata.model.priors import Prior
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.panels import across, drawn_as, framed, legend, name_of, panels
 from metastrata.plots.saving import describe
+from metastrata.plots.scales import Scale
 from metastrata.plots.smoothing import density_at, joint_density
 from metastrata.plots.style import FAINT, GUIDE, INK, colour, style
 from metastrata.plots.wording import equals, p_benefit
@@ -116,7 +116,9 @@ def plot_prior_posterior(fit: Fit, *, labels: Mapping[str, str] | None = None, t
             tallest = max(tallest, min(float(np.nanmax(rows["prior"])), 2 * tallest))
             axes.set(ylim=(0, 1.1 * tallest), yticks=[], xlim=(rows["x"].min(), rows["x"].max()))
             axes.spines["left"].set_visible(False)
-            axes.set_xlabel(quantity + (f", {name_of(stratum, labels)}" if stratum else ""))
+            logs = Scale(fit.effects.measure, natural=False).unit
+            unit = f" ({logs})" if quantity.startswith("mu") and Scale(fit.effects.measure).back != "identity" else ""
+            axes.set_xlabel(quantity + (f", {name_of(stratum, labels)}" if stratum else "") + unit)
             axes.locator_params(axis="x", nbins=4)
     words = []
     for quantity, stratum, prior in _priors(fit):
@@ -145,7 +147,10 @@ def exceedance_table(fit: Fit, c: Sequence[float] | None = None) -> pd.DataFrame
     wanted = [(q, s) for s in fit.design.strata for q in ("mu_stratum", "theta_new")]
     if c is None:
         ends = [fit.marginal(q, s).quantile([0.002, 0.998]) for q, s in wanted if q == "mu_stratum"]
-        points = np.linspace(min(0.0, *(float(e[0]) for e in ends)), max(0.0, *(float(e[1]) for e in ends)), POINTS)
+        zero = [] if (null := Scale(fit.effects.measure).null) is None else [null]
+        points = np.linspace(
+            min([*zero, *(float(e[0]) for e in ends)]), max([*zero, *(float(e[1]) for e in ends)]), POINTS
+        )
     else:
         points = np.asarray(c, float)
         if not np.isfinite(points).all():
@@ -172,7 +177,8 @@ def plot_exceedance(
     """
     if mid is not None and not mid > 0:
         raise InputError(f"mid is the size of a minimal important difference, > 0 (got {mid})")
-    unit = unit or unit_of(fit.effects)
+    scale = Scale(fit.effects.measure)
+    unit = unit or scale.unit
     table, higher = exceedance_table(fit), fit.effects.direction == "higher"
     heading = title or f"{fit.endpoint}: probability of an effect {'above' if higher else 'below'} any threshold"
     strata = fit.design.strata
@@ -187,11 +193,12 @@ def plot_exceedance(
                 p = 1 - rows["p_below"] if higher else rows["p_below"]
                 label = name_of(stratum, labels) if quantity == "mu_stratum" else None
                 axes.plot(rows["c"], p, label=label, **{**drawn_as(i, len(strata)), "linewidth": width, "alpha": alpha})
-        axes.axvline(0, color=INK, linewidth=0.8)
+        scale.line(axes, color=INK, linewidth=0.8)
         if mid is not None and fit.effects.direction is not None:
             axes.axvline(mid if higher else -mid, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
         axes.grid(color=GUIDE, linewidth=0.4)
         axes.set(ylim=(0, 1.01), xlim=(table["c"].min(), table["c"].max()))
+        scale.label(axes)
         axes.set(xlabel=f"Threshold c ({unit})", ylabel=f"P(effect {'>' if higher else '<'} c)")
         legend(axes, len(strata), loc="lower left" if higher else "upper left")
     words = "; ".join(
@@ -244,7 +251,8 @@ def joint_table(fit: Fit, points: int = 60) -> pd.DataFrame:
 
 def plot_joint(fit: Fit, *, labels: Mapping[str, str] | None = None, title: str = "", unit: str = "") -> Figure:
     """Draw `joint_table`: regions of 50 % and 95 % for each stratum's mean and its tau."""
-    table, strata, unit = joint_table(fit), fit.design.strata, unit or unit_of(fit.effects)
+    table, strata, scale = joint_table(fit), fit.design.strata, Scale(fit.effects.measure)
+    unit = unit or scale.unit
     heading = title or f"{fit.endpoint}: mean and heterogeneity together"
     with style([heading, *(labels or {}).values(), *strata]):
         note = "Regions of highest posterior density: 50 % (dark) and 95 % (pale). Cross: posterior medians."
@@ -259,11 +267,12 @@ def plot_joint(fit: Fit, *, labels: Mapping[str, str] | None = None, title: str 
             axes.contour(x, t, content, levels=list(LEVELS), colors=[tint], linewidths=0.9)
             centre = [float(fit.marginal(q, stratum).quantile(0.5)) for q in ("mu_stratum", "tau")]
             axes.plot(*centre, "x", color=INK, markersize=6)
-            axes.axvline(0, color=INK, linewidth=0.8)
+            scale.line(axes, color=INK, linewidth=0.8)
             axes.set(xlim=limits[0], ylim=limits[1], xlabel=f"Mean ({unit})", ylabel="tau")
+            scale.label(axes)
             axes.set_title(name_of(stratum, labels))
     words = "; ".join(
-        f"{name_of(s, labels)}: median mean {float(fit.marginal('mu_stratum', s).quantile(0.5)):.2f}, "
+        f"{name_of(s, labels)}: median mean {scale.number(float(fit.marginal('mu_stratum', s).quantile(0.5)))}, "
         f"median tau {float(fit.marginal('tau', s).quantile(0.5)):.2f}"
         for s in strata
     )

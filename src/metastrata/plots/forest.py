@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from metastrata.errors import InputError, unknown
 from metastrata.inference.fit import Fit
 from metastrata.plots.bias_marks import draw_judgement
@@ -24,17 +22,15 @@ from metastrata.plots.forest_layout import (
     fits_beside,
 )
 from metastrata.plots.forest_marks import draw_marks
-from metastrata.plots.forest_rows import ROWS_PER_PAGE, ForestRow, ForestTable, axis_limits
+from metastrata.plots.forest_rows import ROWS_PER_PAGE, ForestRow, ForestTable
 from metastrata.plots.forest_words import forest_alt
 from metastrata.plots.saving import describe
-from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, inches, new_figure, page, style, tick_label
+from metastrata.plots.style import ALARM, FAINT, GUIDE, INK, inches, new_figure, page, style
 from metastrata.plots.tables import forest_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-RATIOS = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
 
 
 def plot_forest(fit: Fit, *, style: str = "default", **choices: Any) -> Figure:
@@ -100,7 +96,7 @@ def draw_forest(table: ForestTable, look: str = "default") -> Figure:
         canvas = page(figure)
         axes = inches(figure, plan.plot_left, plan.foot, shape.plot, plan.body)
         _draw_axis(axes, table, plan)
-        draw_marks(axes, table.rows, plan.centres, shape)
+        draw_marks(axes, table.marked, plan.centres, shape)
         _write_headings(canvas, plan, shape)
         for i, row in enumerate(table.rows):
             _write_row(canvas, row, i, plan, shape)
@@ -116,10 +112,10 @@ def _texts(table: ForestTable) -> list[str]:
 
 
 def _draw_axis(axes: Axes, table: ForestTable, plan: Layout) -> None:
-    axes.set(xlim=table.limits or axis_limits(table.rows), ylim=(0, plan.body), yticks=[])
+    axes.set(xlim=table.span, ylim=(0, plan.body), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.patch.set_alpha(0)
-    lines: list[tuple[float, str, Any]] = [(0.0, INK, "-")]
+    lines: list[tuple[float, str, Any]] = [] if table.scale.null is None else [(table.scale.null, INK, "-")]
     if table.mid is not None and table.better is not None:
         lines.append((-table.mid if table.better == "lower" else table.mid, FAINT, (0, (4, 3))))
     for low, high in _spans(table.rows, plan):
@@ -128,12 +124,8 @@ def _draw_axis(axes: Axes, table: ForestTable, plan: Layout) -> None:
     for row, y, height in zip(table.rows[1:], plan.centres[1:], plan.heights[1:], strict=True):
         if row.kind == "stratum":
             axes.axhline(y + height / 2, color=GUIDE, linewidth=0.6)
-    if table.ratio:
-        places = _ratio_ticks(*axes.get_xlim())
-        axes.set_xticks(np.log(places), [f"{p:g}" for p in places])
-    else:
-        axes.locator_params(axis="x", nbins=6, min_n_ticks=4)
-        axes.xaxis.set_major_formatter(lambda value, _: tick_label(value))
+    axes.locator_params(axis="x", nbins=6, min_n_ticks=4)
+    table.scale.label(axes)
 
 
 def _spans(rows: Sequence[ForestRow], plan: Layout) -> list[tuple[float, float]]:
@@ -148,21 +140,6 @@ def _spans(rows: Sequence[ForestRow], plan: Layout) -> list[tuple[float, float]]
         else:
             spans.append((low, high))
     return spans
-
-
-def _ratio_ticks(low: float, high: float) -> list[float]:
-    """Ratios to write on a logarithmic axis."""
-    inside = [r for r in RATIOS if low <= np.log(r) <= high]
-    if len(inside) < 3:
-        from matplotlib.ticker import MaxNLocator
-
-        ends = np.exp(np.clip([low, high], -20, 20))
-        return [float(v) for v in MaxNLocator(5).tick_values(*ends) if ends[0] <= v <= ends[1] and v > 0]
-    decades = [r for r in inside if np.isclose(np.log10(r), np.round(np.log10(r)))]
-    chosen = (
-        inside if len(inside) <= 7 else decades if len(decades) > 2 else [r for r in inside if f"{r:.0e}"[0] != "2"]
-    )
-    return chosen if len(chosen) <= 8 else [r for r in chosen if round(np.log10(r)) % 2 == 0]
 
 
 def _write_headings(canvas: Axes, plan: Layout, look: ForestStyle) -> None:
@@ -242,7 +219,7 @@ def _write_margins(canvas: Axes, table: ForestTable, plan: Layout, look: ForestS
         canvas.text(plan.width - GAP, plan.height - 0.14, table.page, fontsize=8, color=FAINT, ha="right", va="top")
     if table.better:
         sides = table.favours if table.better == "lower" else table.favours[::-1]
-        low, high = table.limits or axis_limits(table.rows)
+        low, high = table.span
         zero = plan.plot_left + look.plot * (0 - low) / (high - low)
         zero = min(max(zero, plan.plot_left + 0.2), plan.plot_left + look.plot - 0.2)
         level = plan.foot - 0.36

@@ -230,7 +230,7 @@ def _numbers(table: ForestTable) -> list[Column]:
     """The observed estimate, the posterior, the weight or what stands in its place."""
     found = [Column(f"{table.unit} [95 % CI]", lambda row: table.text(row.observed), right=True)]
     if any(row.posterior for row in table.rows):
-        found.append(Column("Posterior [95 % CrI]", lambda row: table.text(row.posterior), right=True))
+        found.append(Column("Posterior [95 % CrI]", lambda row: table.text(row.posterior, row.kind), right=True))
         found.append(Column("Weight", _weight, right=True))
     return found
 
@@ -251,6 +251,13 @@ def _placed(column: Column, left: float, table: ForestTable, look: ForestStyle) 
     return Column(column.heading, column.text, column.right, left, _column_width(column, table, look))
 
 
+def _mid(table: ForestTable) -> str:
+    """The minimal important difference as written: of a log ratio, the ratio on the side of benefit."""
+    if table.mid is None or table.scale.back != "exp":
+        return f"{table.mid:g}"
+    return table.scale.number(-table.mid if table.better == "lower" else table.mid)
+
+
 def _notes(table: ForestTable, look: ForestStyle) -> list[str]:
     """The key, and what the table says of itself."""
     key = "Square: observed, 95 % CI."
@@ -269,5 +276,7 @@ def _notes(table: ForestTable, look: ForestStyle) -> list[str]:
     if "excluded" in kinds:
         key += " Grey: not analysed."
     if table.mid is not None and table.better is not None:
-        key += f" Dashed line: minimal important difference, MID ({table.mid:g})."
+        key += f" Dashed line: minimal important difference, MID ({_mid(table)})."
+    if table.scale.null is None and table.ratio and "contrast" in kinds:
+        key += f" Differences are ratios ({table.scale.difference((0.0, 0.0, 0.0)).split(' 1')[0]}), not on this axis."
     return [key, table.footer]

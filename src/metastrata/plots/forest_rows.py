@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
-from metastrata.evidence.measures import MEASURES
-from metastrata.plots.style import digits_for, interval, number
+from metastrata.plots.scales import Scale
+from metastrata.plots.style import digits_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,27 +21,13 @@ if TYPE_CHECKING:
 Kind = Literal["stratum", "study", "excluded", "mean", "prediction", "contrast", "overall", "reference"]
 Interval = tuple[float, float, float]  # estimate, lower, upper
 Density = tuple[NDArray[np.float64], NDArray[np.float64]]
-NAMES = {
-    "GEN": "Effect",
-    "ROM": "Ratio of means",
-    "PETO": "Peto OR",
-    "IRR": "Rate ratio",
-    "PLO": "Log odds",
-    "IRLN": "Rate",
-}
 ROWS_PER_PAGE = 40
 CONTINUED = ", continued"
 
 
-def unit_name(measure: str, *, ratio: bool = False) -> str:
-    """What a measure is called at an axis: "SMD"; "log OR", or "OR" where it is written as a ratio."""
-    name = NAMES.get(measure, measure)
-    return name if ratio or MEASURES[measure].back != "exp" else f"log {name}"
-
-
 def unit_of(effects: Effects) -> str:
     """What the effects are called at an axis."""
-    return unit_name(effects.measure)
+    return Scale(effects.measure).unit
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ class ForestTable:
     favours : (str, str)
         Labels below the axis: at the side of benefit, and at the other.
     ratio : bool
-        Whether numbers are written as ratios (the logarithms are in the rows).
+        Whether logarithms are written as ratios, log odds as risks in per cent (the rows hold the logarithms).
     domains : mapping
         Tool of risk of bias to its domains in words, in the order of the judgements.
     limits : (lower, upper) or None
@@ -136,25 +122,38 @@ class ForestTable:
     page: str = ""
 
     @property
+    def scale(self) -> Scale:
+        """How its values are written."""
+        return Scale(self.measure, self.ratio)
+
+    @property
     def unit(self) -> str:
-        """What is measured: "SMD", "OR", "log OR"."""
-        return unit_name(self.measure, ratio=self.ratio)
+        """What is measured: "SMD", "OR", "log OR", "Risk"."""
+        return self.scale.unit
 
     @property
     def digits(self) -> int:
         """Decimals of the numbers written."""
         widths = [i[2] - i[1] for row in self.rows for i in (row.posterior or row.observed,) if i]
-        return 2 if self.ratio else digits_for(widths)
+        return digits_for(widths)
 
-    def text(self, values: Interval | None) -> str:
-        """An estimate and its interval as written: ratios back from their logarithms."""
+    @property
+    def marked(self) -> tuple[ForestRow, ...]:
+        """The rows as they are drawn: a difference of two levels is no level, and has no place on their axis."""
+        if self.scale.null is not None:
+            return self.rows
+        return tuple(replace(r, posterior=None, density=None) if r.kind == "contrast" else r for r in self.rows)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Limits of the axis."""
+        return self.limits or axis_limits(self.marked, self.scale.null)
+
+    def text(self, values: Interval | None, kind: str = "") -> str:
+        """An estimate and its interval as written; of two levels, such as risks, a contrast is a ratio."""
         if not values:
             return ""
-        if not self.ratio:
-            return interval(*values, self.digits)
-        with np.errstate(over="ignore"):
-            estimate, low, high = (_ratio(float(np.exp(v))) for v in values)
-        return f"{estimate} [{low}, {high}]"
+        return (self.scale.difference if kind == "contrast" else self.scale.interval)(values, self.digits)
 
     def pages(self, rows: int = ROWS_PER_PAGE) -> tuple[ForestTable, ...]:
         """The table cut into pages of at most so many rows, all with the same axis; headings are repeated.
@@ -168,7 +167,7 @@ class ForestTable:
             raise InputError(f"a page has at least 5 rows (got {rows})")
         if len(self.rows) <= rows:
             return (self,)
-        limits = self.limits or axis_limits(self.rows)
+        limits = self.span
         parts = _cut(self.rows, rows)
         return tuple(
             replace(self, rows=part, limits=limits, page=f"page {i} of {len(parts)}")
@@ -197,11 +196,6 @@ class ForestTable:
         )
 
 
-def _ratio(value: float) -> str:
-    """A ratio with two decimals, or as many as its first two figures need."""
-    return number(value, 2 if value >= 0.095 else 3 if value >= 0.0095 else 4)
-
-
 def _cut(rows: Sequence[ForestRow], size: int) -> list[tuple[ForestRow, ...]]:
     """Rows by page.
 
@@ -222,22 +216,23 @@ def _cut(rows: Sequence[ForestRow], size: int) -> list[tuple[ForestRow, ...]]:
     return [*parts, tuple(rest)]
 
 
-def axis_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
-    """Limits of the axis: pooled results are shown whole; wide intervals and far estimates are cut and get arrows.
+def axis_limits(rows: Sequence[ForestRow], null: float | None = 0.0) -> tuple[float, float]:
+    """Limits of the axis, the place of no effect included if there is one.
 
-    A study that stands alone is shown whole: there is nothing that its interval could squeeze.
+    Pooled results are shown whole; wide intervals and far estimates are cut and get arrows. A study that stands alone
+    is shown whole: there is nothing that its interval could squeeze.
     """
     pooled = [i for row in rows if row.kind in ("mean", "overall", "contrast") for i in (row.posterior,) if i]
     studies = [row for row in rows if row.kind == "study" and row.observed]
     centres = sorted(row.observed[0] for row in studies if row.observed)
     core = [
-        0.0,
+        *([] if null is None else [null]),
         *(v for i in pooled for v in i),
         *(row.observed[0] for row in rows if row.kind == "reference" and row.observed),
     ]
     trim = len(centres) // 10  # with ten studies or more, one in ten at each side may lie off the axis
     core += centres[trim : len(centres) - trim] if trim else centres
-    low, high = min(core), max(core)
+    low, high = (min(core), max(core)) if core else (-1.0, 1.0)
     span = max(high - low, 1e-12)
     # Estimates and their posteriors may stretch the axis by its span, other intervals by half of it; then they are cut.
     most = math.inf if len(studies) == 1 and not pooled else 1.0

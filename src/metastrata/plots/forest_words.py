@@ -21,7 +21,7 @@ def forest_alt(table: ForestTable) -> str:
         elif row.kind == "mean":
             text += f" {heading}: mean {table.text(row.posterior)}{_note(row)}."
         elif row.kind in ("contrast", "overall"):
-            text += f" {row.label}: {table.text(row.posterior)}{_note(row)}."
+            text += f" {row.label}: {table.text(row.posterior, row.kind)}{_note(row)}."
         elif row.kind == "reference":
             text += f" {heading + ', ' if row.stratum else ''}{row.label}: {table.text(row.observed)}."
     if len(studies) == 1:

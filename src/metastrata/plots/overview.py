@@ -9,10 +9,9 @@ from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit
 from metastrata.plots.forest_build import Z
-from metastrata.plots.forest_rows import unit_of
-from metastrata.plots.intervals import IntervalRow, draw_intervals
+from metastrata.plots.intervals import PLAIN, IntervalRow, draw_intervals
 from metastrata.plots.saving import describe
-from metastrata.plots.style import interval
+from metastrata.plots.scales import Scale
 from metastrata.plots.wording import count, equals, p_benefit
 
 if TYPE_CHECKING:
@@ -91,10 +90,11 @@ def plot_overview(
     """
     table, names = overview_table(endpoints, overall=overall), labels or {}
     order = list(names) or list(dict.fromkeys(s for s in table["stratum"] if s))
-    rows, words, units = [], [], set()
+    rows, words, scales = [], [], set()
     for label, found in endpoints.items():
         effects = found.effects if isinstance(found, Fit) else found
-        units.add(unit_of(effects))
+        scale = Scale(effects.measure)
+        scales.add(scale)
         better = f"; {effects.direction} is better" if effects.direction else ""
         flag = "   NOT RELIABLE" if isinstance(found, Fit) and found.status != "reliable" else ""
         rows.append(IntervalRow(f"{label} ({count(len(effects))}{better}){flag}"))
@@ -107,9 +107,10 @@ def plot_overview(
                 note = equals("P(benefit)", row.p_benefit) if row.p_benefit == row.p_benefit else ""
             index = order.index(row.stratum) if row.stratum in order else None
             rows.append(IntervalRow(name, values, note, index, diamond=row.kind == "overall"))
-            words.append(f"{label}, {name}: {interval(*values)}{', ' + note if note else ''}")
-    axis = f"{', '.join(sorted(units))}, {_intervals(set(table['kind']))}"
-    return describe(draw_intervals(rows, title=title, axis=axis), title, "; ".join(words) + ".")
+            words.append(f"{label}, {name}: {scale.interval(values)}{', ' + note if note else ''}")
+    axis = f"{', '.join(sorted(scale.unit for scale in scales))}, {_intervals(set(table['kind']))}"
+    shared = scales.pop() if len(scales) == 1 else PLAIN
+    return describe(draw_intervals(rows, title=title, axis=axis, scale=shared), title, "; ".join(words) + ".")
 
 
 def _intervals(kinds: set[str]) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metastrata.inference.fit import Fit
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.intervals import IntervalRow, draw_intervals
 from metastrata.plots.saving import describe
+from metastrata.plots.scales import Scale
 from metastrata.plots.wording import equals
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def plot_predictive(fit: Fit, *, labels: Mapping[str, str] | None = None, title:
             values = (float(row.mean), float(row.lower), float(row.upper))
             rows.append(IntervalRow(row.study, values, equals("p", row.p_value), i, point=float(row.y)))
     heading = title or f"{fit.endpoint}: is each study as the model expects?"
-    figure = draw_intervals(rows, title=heading, axis=unit or unit_of(fit.effects), note=NOTE)
+    scale = Scale(fit.effects.measure)
+    figure = draw_intervals(rows, title=heading, axis=unit or scale.unit, note=NOTE, scale=scale)
     odd = table[table["p_value"] < 0.05]
     text = f"Predictive check of {len(table)} studies; p below 0.05: {', '.join(odd['study']) or 'none'}."
     return describe(figure, heading, text)

@@ -12,11 +12,11 @@ from metastrata.evidence.effects import Effects
 from metastrata.frequentist.answers import classical
 from metastrata.frequentist.influences import influence
 from metastrata.frequentist.refits import cumulative, leave_one_out
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.intervals import IntervalRow, draw_intervals
 from metastrata.plots.panels import dotted_as, framed, label_points, legend, name_of
 from metastrata.plots.saving import describe
-from metastrata.plots.style import interval, style
+from metastrata.plots.scales import Scale
+from metastrata.plots.style import style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,11 +120,12 @@ def plot_leave_one_out(effects: Effects, *, title: str = "") -> Figure:
         effects, table, "without {}", title or f"{effects.endpoints[0]}: one study left out at a time",
         f"{METHOD}. Dashed: with all studies.", float(whole["estimate"]),
     )  # fmt: skip
-    rest = table.iloc[:-1]
+    rest, scale = table.iloc[:-1], Scale(effects.measure)
     low, high = rest.loc[rest["estimate"].idxmin()], rest.loc[rest["estimate"].idxmax()]
     text = (
-        f"With all {len(effects)} studies {interval(*_values(whole))}; leaving one out, between {_values(low)[0]:.2f} "
-        f"(without {low['study']}) and {_values(high)[0]:.2f} (without {high['study']})."
+        f"With all {len(effects)} studies {scale.interval(_values(whole))}; leaving one out, between "
+        f"{scale.number(_values(low)[0])} (without {low['study']}) and {scale.number(_values(high)[0])} (without "
+        f"{high['study']})."
     )
     return describe(figure, title or "Leave-one-out", text)
 
@@ -138,7 +139,8 @@ def plot_cumulative(effects: Effects, by: str = "year", *, title: str = "") -> F
         f"{METHOD}; the first row is one study with its own interval. Dashed: with all studies.",
         float(last["estimate"]),
     )  # fmt: skip
-    text = f"{len(effects)} studies added in the order of {by}: at the end {interval(*_values(last))}."
+    found = Scale(effects.measure).interval(_values(last))
+    text = f"{len(effects)} studies added in the order of {by}: at the end {found}."
     return describe(figure, title or "Cumulative meta-analysis", text)
 
 
@@ -221,4 +223,5 @@ def _rows(effects: Effects, table: pd.DataFrame, label: str, title: str, note: s
         name = label.format(row["study"]) if row["study"] else "All studies"
         tau = f"\u03c4 {np.sqrt(row['tau2']):.2f}" if row["k"] > 1 else ""
         rows.append(IntervalRow(name, _values(row), tau, index, diamond=not row["study"]))
-    return draw_intervals(rows, title=title, axis=unit_of(effects), note=note, reference=reference)
+    scale = Scale(effects.measure)
+    return draw_intervals(rows, title=title, axis=scale.unit, note=note, reference=reference, scale=scale)

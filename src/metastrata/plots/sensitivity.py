@@ -11,7 +11,8 @@ import numpy as np
 
 from metastrata.appraisal.alternatives import MAIN
 from metastrata.plots.saving import describe
-from metastrata.plots.style import FAINT, INK, STRATA, interval, new_figure, number, style
+from metastrata.plots.scales import Scale
+from metastrata.plots.style import FAINT, INK, STRATA, new_figure, style
 from metastrata.plots.tables import probability
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def _short(name: str) -> str:
     return textwrap.shorten(name, WRAP, placeholder=" \u2026")
 
 
-def plot_sensitivity(table: Any, *, title: str, labels: Mapping[str, str], unit: str = "SMD") -> Figure:
+def plot_sensitivity(
+    table: Any, *, title: str, labels: Mapping[str, str], unit: str = "", measure: str = "SMD"
+) -> Figure:
     """Draw the means of one endpoint under every alternative, a panel for each stratum.
 
     Parameters
@@ -65,7 +68,9 @@ def plot_sensitivity(table: Any, *, title: str, labels: Mapping[str, str], unit:
     labels : mapping
         Names of the strata; those without a row are passed over.
     unit : str
-        What the axis is called.
+        What the axis is called; by default as the measure is.
+    measure : str
+        Code of the effect measure: logarithms are written as ratios, log odds as risks.
 
     Returns
     -------
@@ -82,14 +87,14 @@ def plot_sensitivity(table: Any, *, title: str, labels: Mapping[str, str], unit:
         figure = new_figure(width, height)
         figure.text(0.12 / width, 1 - 0.28 / height, title, weight="bold", fontsize=11, va="center")
         bottom, tall = FOOT / height, ROW * len(rows) / height
-        limits = _limits(means)
+        limits, scale = _limits(means, Scale(measure).null), Scale(measure)
         for i, stratum in enumerate(strata):
             left = LABEL + i * (PANEL + NUMBERS)
             axes = figure.add_axes((left / width, bottom, PANEL / width, tall))
             own = means[means["stratum"] == stratum].set_index("alternative")
-            _panel(axes, own, rows, STRATA[list(labels).index(stratum) % len(STRATA)], limits)
+            _panel(axes, own, rows, STRATA[list(labels).index(stratum) % len(STRATA)], limits, scale)
             axes.set_title(labels[stratum].split(" (")[0], fontsize=9, weight="bold", loc="left", pad=8)
-            axes.set_xlabel(unit, fontsize=8.5)
+            axes.set_xlabel(unit or scale.unit, fontsize=8.5)
             if i == 0:
                 _names(axes, rows)
         note = (
@@ -97,26 +102,27 @@ def plot_sensitivity(table: Any, *, title: str, labels: Mapping[str, str], unit:
             "Square: REML + HKSJ, 95 % confidence interval."
         )
         figure.text(0.12 / width, 0.1 / height, note, fontsize=7.5, color=FAINT, va="bottom")
-    return describe(figure, title, _words(means, labels))
+    return describe(figure, title, _words(means, labels, Scale(measure)))
 
 
-def _words(means: Any, labels: Mapping[str, str]) -> str:
+def _words(means: Any, labels: Mapping[str, str], scale: Scale) -> str:
     """What the figure shows, for who cannot see it: the range of the means by design."""
     own = means[means["status"] != "frequentist"]
     parts = []
     for stratum in labels:
         values = own[own["stratum"] == stratum]["mean"].dropna()
         if len(values):
-            low, high = number(float(values.min())), number(float(values.max()))
+            low, high = scale.number(float(values.min())), scale.number(float(values.max()))
             parts.append(f"{labels[stratum]}: {len(values)} analyses with means from {low} to {high}")
     return f"Means with 95 % intervals under each alternative. {'. '.join(parts)}. The numbers are in the table."
 
 
-def _limits(means: Any) -> tuple[float, float]:
+def _limits(means: Any, null: float | None) -> tuple[float, float]:
     """Wide enough for the credible intervals; a confidence interval with one degree of freedom may run out of sight."""
     own = means[means["status"] != "frequentist"]
     low, high = float(own["eti95_lower"].min()), float(own["eti95_upper"].max())
-    low, high = min(low, 0.0), max(high, 0.0)
+    if null is not None:
+        low, high = min(low, null), max(high, null)
     pad = 0.06 * (high - low)
     return low - pad, high + pad
 
@@ -131,23 +137,25 @@ def _names(axes: Axes, rows: list[Line]) -> None:
         )  # fmt: skip
 
 
-def _panel(axes: Axes, own: Any, rows: list[Line], colour: str, limits: tuple[float, float]) -> None:
+def _panel(axes: Axes, own: Any, rows: list[Line], colour: str, limits: tuple[float, float], scale: Scale) -> None:
     axes.set_xlim(*limits)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.axvline(0, color=INK, linewidth=0.8)
+    scale.line(axes, color=INK, linewidth=0.8)
+    if scale.back != "identity":
+        scale.label(axes)
     if MAIN in own.index:
         main = own.loc[MAIN]
         axes.axvspan(main["eti95_lower"], main["eti95_upper"], color=colour, alpha=0.08, linewidth=0)
         axes.axvline(main["mean"], color=colour, linewidth=0.8, linestyle=(0, (1, 2)))
     for y, line in enumerate(rows):
         if line.alternative in own.index:
-            _mark(axes, own.loc[line.alternative], y, line, FAINT if line.frequentist else colour, limits)
+            _mark(axes, own.loc[line.alternative], y, line, FAINT if line.frequentist else colour, limits, scale)
 
 
-def _mark(axes: Axes, row: Any, y: int, line: Line, colour: str, limits: tuple[float, float]) -> None:
+def _mark(axes: Axes, row: Any, y: int, line: Line, colour: str, limits: tuple[float, float], scale: Scale) -> None:
     mean, low, high = (float(row[name]) for name in ("mean", "eti95_lower", "eti95_upper"))
     if not np.isfinite(mean):
         text = str(row["status"])
@@ -163,7 +171,7 @@ def _mark(axes: Axes, row: Any, y: int, line: Line, colour: str, limits: tuple[f
     marker = "s" if line.frequentist else "o"
     axes.plot(mean, y, marker, color=colour, markerfacecolor=face, markersize=5, markeredgewidth=1.2)
     p = float(row["p_benefit"])
-    shown = interval(mean, low, high) if np.isfinite(low) else ""
+    shown = scale.interval((mean, low, high)) if np.isfinite(low) else ""
     benefit = f"  P {probability(p)}" if np.isfinite(p) else ""
     axes.annotate(f"{shown}{benefit}", (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0),
                   textcoords="offset points", va="center", fontsize=7.2,

@@ -11,9 +11,9 @@ from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.frequentist.answers import classical
 from metastrata.frequentist.small_studies import FEW, egger
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.panels import dotted_as, framed, label_points, legend, name_of
 from metastrata.plots.saving import describe
+from metastrata.plots.scales import Scale
 from metastrata.plots.style import DASHES, FAINT, GUIDE, INK, colour, style
 from metastrata.plots.wording import probability
 
@@ -126,23 +126,26 @@ def plot_funnel(
 ) -> Figure:
     """Draw a contour-enhanced funnel plot of at least 10 studies; see `funnel_table`."""
     table, pooled, test = funnel_table(effects), classical(effects), egger(effects.y, effects.se**2)
-    unit = unit or unit_of(effects)
+    scale = Scale(effects.measure)
+    unit = unit or scale.unit
     heading = title or f"{effects.endpoints[0]}: funnel plot"
     with style([heading, *(labels or {}).values(), *effects.strata]):
-        note = (
-            "Shaded: two-sided p against no effect above 0.10 (white), below 0.10, 0.05 and 0.01 (darkest). Line: REML "
-            f"estimate. Egger's test of asymmetry: p {_equals(test.p_value)}. Studies missing from the white and pale "
-            "regions suggest publication bias; missing from the dark ones, another cause (Peters and others 2008)."
-        )
+        shaded = (
+            "Shaded: two-sided p against no effect above 0.10 (white), below 0.10, 0.05 and 0.01 (darkest). ",
+            " Studies missing from the white and pale regions suggest publication bias; missing from the dark ones, "
+            "another cause (Peters and others 2008).",
+        )  # fmt: skip
+        before, after = shaded if scale.null is not None else ("", "")
+        note = f"{before}Line: REML estimate. Egger's test of asymmetry: p {_equals(test.p_value)}.{after}"
         figure, axes = framed(heading, note, height=4.6)
         top = 1.08 * float(table["se"].max())
         reach = max(float(np.abs(table["y"]).max()), 2.2 * top)
         se = np.linspace(0, top, 50)
-        for p, shade in CONTOURS:
+        for p, shade in CONTOURS if scale.null is not None else ():
             z = _z(p)
             for sign in (-1, 1):
                 axes.fill_betweenx(se, sign * z * se, sign * 10 * reach, color=shade, linewidth=0, zorder=0)
-        axes.axvline(0, color=FAINT, linewidth=0.8)
+        scale.line(axes, color=FAINT, linewidth=0.8)
         axes.axvline(pooled.estimate, color=INK, linewidth=1.2, linestyle=(0, (5, 2)))
         for i, stratum in enumerate(effects.strata):
             own = table[table["stratum"] == stratum]
@@ -150,11 +153,16 @@ def plot_funnel(
                 own["y"], own["se"], label=name_of(stratum, labels), markeredgecolor="white", markeredgewidth=0.5,
                 **dotted_as(i, len(effects.strata)),
             )  # fmt: skip
-        axes.set(ylim=(top, 0), xlim=(-1.05 * reach, 1.05 * reach), xlabel=unit, ylabel="Standard error")
+        ends = (-1.05 * reach, 1.05 * reach)
+        if scale.null is None:
+            away = 1.15 * float(np.abs(table["y"] - pooled.estimate).max())
+            ends = (pooled.estimate - away, pooled.estimate + away)
+        axes.set(ylim=(top, 0), xlim=ends, xlabel=unit, ylabel="Standard error")
+        scale.label(axes)
         legend(axes, len(effects.strata), loc="upper left")
     text = (
-        f"{len(effects)} studies; REML estimate {pooled.estimate:.2f}; Egger's test p {_equals(test.p_value)}; "
-        f"{int((table['p_value'] < 0.05).sum())} studies with p < 0.05."
+        f"{len(effects)} studies; REML estimate {scale.number(pooled.estimate)}; Egger's test p "
+        f"{_equals(test.p_value)}; {int((table['p_value'] < 0.05).sum())} studies with p < 0.05."
     )
     return describe(figure, heading, text)
 
@@ -191,7 +199,8 @@ def plot_drapery(
     effects: Effects, *, labels: Mapping[str, str] | None = None, title: str = "", unit: str = ""
 ) -> Figure:
     """Draw the p-value functions of `drapery_table`: every confidence interval at once."""
-    table, unit = drapery_table(effects), unit or unit_of(effects)
+    table, scale = drapery_table(effects), Scale(effects.measure)
+    unit = unit or scale.unit
     heading = title or f"{effects.endpoints[0]}: drapery plot"
     with style([heading, *effects.strata, *(labels or {}).values()]):
         note = (
@@ -210,9 +219,10 @@ def plot_drapery(
         axes.plot(rows["x"], rows["p_value"], color=INK, linewidth=2.2)
         for p in (0.1, 0.05, 0.01):
             axes.axhline(p, color=GUIDE, linewidth=0.6, zorder=0)
-        axes.axvline(0, color=INK, linewidth=0.8)
+        scale.line(axes, color=INK, linewidth=0.8)
         room = 0.02 + (0.08 * len(effects.strata) if len(effects.strata) > 1 else 0.0)  # the legend hides no curve
         axes.set(ylim=(0, 1 + room), xlim=(table["x"].min(), table["x"].max()), yticks=[0, 0.25, 0.5, 0.75, 1])
+        scale.label(axes)
         axes.set(xlabel=unit, ylabel="Two-sided p-value")
         legend(axes, len(effects.strata), loc="upper left")
     at_zero = [2 * _tail(item.y / item.se) < 0.05 for item in effects.items]

@@ -15,6 +15,8 @@ SPLIT = ("mean_treated", "sd_treated", "events_treated", "n_treated", "mean_cont
 HEADINGS = {"n": "n", "data": "Reported", "year": "Year", "timepoint": "Months", "timepoint_months": "Months"}
 WORDS = {"mean": "Mean", "sd": "SD", "events": "Events", "n": "Total", "se": "SE", "time": "Time"}
 ARMS = ("treated", "control", "before", "after")
+COUNTED = (("events_treated", "n_treated", "time_treated"), ("events_control", "n_control", "time_control"),
+           ("events", "n", "person_time"))  # fmt: skip
 
 
 def column_texts(items: Sequence[Effect], wanted: Sequence[str]) -> tuple[list[tuple[str, str]], list[dict[str, str]]]:
@@ -64,8 +66,8 @@ def _reported(item: Effect) -> str:
     cells = item.cells
     if cells.get("mean_treated") is not None or cells.get("mean_before") is not None:
         return "Mean (SD)"
-    if cells.get("events_treated") is not None:
-        return "Events / n"
+    if cells.get("events_treated") is not None or cells.get("events") is not None:
+        return "Events / time" if _times(item) else "Events / n"
     return "MD" if cells.get("md") is not None else ""
 
 
@@ -78,12 +80,15 @@ def _data(item: Effect) -> str:
     if cells.get("mean_before") is not None:
         times = (("mean_before", "sd_before"), ("mean_after", "sd_after"))
         return " \u2192 ".join(_mean_sd(item, m, s) for m, s in times)
-    if cells.get("events_treated") is not None:
-        return " v ".join(
-            f"{_whole(cells.get(e))}/{_whole(cells.get(n))}"
-            for e, n in (("events_treated", "n_treated"), ("events_control", "n_control"))
-        )
+    if cells.get("events_treated") is not None or cells.get("events") is not None:
+        return " v ".join(f"{_whole(cells.get(e))}/{_whole(cells.get(n)) or _plain(cells.get(t))}"
+                          for e, n, t in COUNTED if cells.get(e) is not None)  # fmt: skip
     return f"MD {_plain(cells.get('md'))}" if cells.get("md") is not None else ""
+
+
+def _times(item: Effect) -> bool:
+    """Whether the events are counted over a time at risk."""
+    return any(item.cells.get(t) is not None and item.cells.get(n) is None for _, n, t in COUNTED)
 
 
 def _mean_sd(item: Effect, mean: str, sd: str) -> str:

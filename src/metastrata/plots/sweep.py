@@ -9,10 +9,10 @@ import numpy as np
 
 from metastrata.appraisal.sweeps import sweep_omega
 from metastrata.inference.fit import Fit
-from metastrata.plots.forest_rows import unit_of
 from metastrata.plots.panels import drawn_as, framed, legend, name_of
 from metastrata.plots.saving import describe
-from metastrata.plots.style import FAINT, INK, MARKERS, number, style
+from metastrata.plots.scales import Scale
+from metastrata.plots.style import FAINT, INK, MARKERS, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,13 +52,13 @@ def plot_omega_sweep(
     posterior = [float(q) for q in fit.marginal("omega").quantile([0.025, 0.5, 0.975])]
     values = [float(v) for v in dict.fromkeys(table["omega"])]
     places, strata = {value: i for i, value in enumerate(values)}, fit.design.strata
-    heading = title or f"{fit.endpoint}: what the assumption on omega does"
+    heading, scale = title or f"{fit.endpoint}: what the assumption on omega does", Scale(fit.effects.measure)
     with style([heading, *strata, *(labels or {}).values()]):
         figure, axes = framed(heading, NOTE, 7.0, 4.2)
         span = [_place(q, values) for q in posterior]
         axes.axvspan(span[0], span[2], color="#eeeeee", zorder=0)
         axes.axvline(span[1], color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.axhline(0, color=INK, linewidth=0.8)
+        scale.line(axes, "y", color=INK, linewidth=0.8)
         for i, stratum in enumerate(strata):
             rows = table[(table["quantity"] == "mu_stratum") & (table["stratum"] == stratum)]
             x, look = [places[v] for v in rows["omega"]], drawn_as(i, len(strata))
@@ -69,10 +69,12 @@ def plot_omega_sweep(
         pooling = table.drop_duplicates("omega").set_index("omega")["pooling"]
         shown = [v for i, v in enumerate(values) if i % 2 == 0 or v == values[-1]]
         axes.set_xticks([places[v] for v in shown], [_tick(v, float(pooling[v])) for v in shown])
-        axes.set(xlabel="omega, the SD between designs: common to separate", ylabel=unit or unit_of(fit.effects))
+        axes.set(xlabel="omega, the SD between designs: common to separate", ylabel=unit or scale.unit)
+        scale.label(axes, "y")
         legend(axes, len(strata), loc="best")
     ends = "; ".join(
-        f"{name_of(s, labels)}: from {_mean(table, s, values[0])} to {_mean(table, s, values[-1])}" for s in strata
+        f"{name_of(s, labels)}: from {_mean(table, s, values[0], scale)} to {_mean(table, s, values[-1], scale)}"
+        for s in strata
     )
     return describe(
         figure, heading, f"Means of the designs as omega goes from {values[0]:g} to {values[-1]:g}: {ends}."
@@ -93,6 +95,6 @@ def _tick(omega: float, pooling: float) -> str:
     return f"{name}\n{100 * pooling:.0f} %"
 
 
-def _mean(table: pd.DataFrame, stratum: str, omega: float) -> str:
+def _mean(table: pd.DataFrame, stratum: str, omega: float, scale: Scale) -> str:
     own = table[(table["stratum"] == stratum) & (table["omega"] == omega) & (table["quantity"] == "mu_stratum")]
-    return number(float(own["mean"].iloc[0])) if len(own) else "not estimable"
+    return scale.number(float(own["mean"].iloc[0])) if len(own) else "not estimable"

@@ -9,7 +9,6 @@ from typing import Literal
 from metastrata.appraisal.summaries import summary
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
-from metastrata.evidence.measures import MEASURES
 from metastrata.evidence.risk_of_bias import RiskOfBias
 from metastrata.inference.fit import Fit
 from metastrata.inference.gaussian import posterior_weights
@@ -83,7 +82,8 @@ def forest_table(
     favours : (str, str), optional
         Names for the labels below the axis: the treatment, and what it is compared with.
     ratio : bool
-        Whether odds ratios and the like are written as ratios, on a logarithmic axis; else as logarithms.
+        Whether odds ratios and the like are written as ratios on a logarithmic axis, log odds as risks in per cent;
+        else as logarithms.
     limits : (lower, upper), optional
         Of the axis (logarithms of ratios), to set several plots on one scale; what lies beyond gets an arrow.
 
@@ -184,7 +184,7 @@ def _table(
         choices.mid,
         tuple(column_texts(effects.items, choices.columns)[0]),
         labels,
-        choices.ratio and MEASURES[effects.measure].back == "exp",
+        choices.ratio,
         {tool.tool: tool.labels for tool in judged},
         choices.limits,
     )

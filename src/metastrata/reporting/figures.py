@@ -106,7 +106,7 @@ def same_axis(tables: Mapping[str, ForestTable], result: RunResult) -> Mapping[s
     """The forest plots, all on one axis if the plan asks for that."""
     if not result.plan.figures.same_axis or not tables:
         return tables
-    limits = [axis_limits(table.rows) for table in tables.values()]
+    limits = [axis_limits(table.marked, table.scale.null) for table in tables.values()]
     common = (min(low for low, _ in limits), max(high for _, high in limits))
     return {name: replace(table, limits=common) for name, table in tables.items()}
 

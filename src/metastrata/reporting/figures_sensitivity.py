@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metastrata import plots
-from metastrata.plots.tables import ForestTable
 from metastrata.reporting.companions import Draw
 from metastrata.reporting.results import EndpointResult, RunResult
 
@@ -15,12 +14,12 @@ MOST = 60  # alternatives beyond which a figure is no longer read
 def of_assumptions(result: RunResult, part: EndpointResult) -> Iterator[tuple[str, Draw]]:
     """The alternatives of an endpoint, if it has any; the sweeps of bias, weight and correlation, where they apply."""
     label, strata = part.endpoint.label, result.plan.strata
-    unit = ForestTable((), "", result.plan.effects.measure, None, "", "").unit
+    measure = result.plan.effects.measure
     table = result.sensitivity
     own = table[table["endpoint"] == part.name]
     if part.fit is not None and 2 < own["alternative"].nunique() <= MOST:
         title = f"{label}: what the assumptions do"
-        yield "sensitivity", lambda: plots.plot_sensitivity(own, title=title, labels=strata, unit=unit)
+        yield "sensitivity", lambda: plots.plot_sensitivity(own, title=title, labels=strata, measure=measure)
     found = part.robustness
     if found is None or not len(found.sweeps):
         return
@@ -29,6 +28,6 @@ def of_assumptions(result: RunResult, part: EndpointResult) -> Iterator[tuple[st
     yield (
         "assumptions",
         lambda: plots.plot_assumptions(
-            found.sweeps, title=heading, labels=strata, reference=found.reference, present=present, unit=unit
+            found.sweeps, title=heading, labels=strata, reference=found.reference, present=present, measure=measure
         ),
     )
