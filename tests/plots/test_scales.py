@@ -108,7 +108,7 @@ def test_companions_of_odds_ratios() -> None:
     bcg = ms.effect_sizes(ms.read_studies("data/bcg.csv"), "OR")
     for figure in (ms.plots.plot_funnel(bcg), ms.plots.plot_leave_one_out(bcg)):
         texts = [label.get_text() for axes in figure.axes if axes.axison for label in axes.get_xticklabels()]
-        assert "0.5" in texts
+        assert "1" in texts
         assert not any(text.startswith("\u2212") for text in texts)
 
 
