@@ -10,7 +10,7 @@ import numpy as np
 from metastrata.appraisal.absolute_effects import absolute_effects, control_arms
 from metastrata.evidence.effects import Effects
 from metastrata.evidence.measures import MEASURES
-from metastrata.inference.fit import Fit, fit
+from metastrata.inference.fit import Fit, fit_one
 from metastrata.model.model import Model
 from metastrata.model.plan_events import CONTROL_ARMS, Absolute
 from metastrata.model.priors import prior
@@ -34,7 +34,7 @@ def absolute_table(found: Fit, choices: Absolute | None, seed: int = 1) -> pd.Da
     if risk == CONTROL_ARMS:
         priors = {"mu": choices.priors["baseline"], "tau": choices.priors["baseline_sd"]}
         model = Model(mean="common", heterogeneity="common", likelihood="exact", priors=priors)
-        risk = fit(model, control_arms(found.effects), engine="exact", seed=seed)
+        risk = fit_one(model, control_arms(found.effects), engine="exact", seed=seed)
     elif isinstance(risk, str):
         risk = prior(risk)
     return absolute_effects(found, control_risk=risk)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from metastrata.appraisal.summaries import single_study, summary
 from metastrata.evidence.effects import Effects
-from metastrata.inference.fit import fit
+from metastrata.inference.fit import fit_one
 from metastrata.model.companion import companion
 from metastrata.model.intake import require
 from metastrata.reporting.absolute import absolute_table
@@ -37,7 +37,7 @@ def _event(job: Job, name: str, effects: Effects) -> EndpointResult:
     if len(part) < 2:
         table = single_study(part) if len(part) else pd.DataFrame()
         return EndpointResult(name, choices, part, None, table, None, seed)
-    found = fit(job.plan.statistical_model(), part, engine="exact", seed=seed, draws=job.settings["draws"])
+    found = fit_one(job.plan.statistical_model(), part, engine="exact", seed=seed, draws=job.settings["draws"])
     table = summary(found, mid=choices.mid)
     absolute = absolute_table(found, choices.absolute, seed)
     return EndpointResult(name, choices, part, found, table, None, seed, labels=job.plan.strata, absolute=absolute)
