@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Better, Effects
 from metastrata.inference.courses import Visits, arrange_visits, course_problem
 from metastrata.inference.joint import JointFit, fit_joint
+from metastrata.inference.joint.algebra import Given, study_effects
+from metastrata.inference.mixtures import NormalMixture
+from metastrata.inference.thinning import thin
 from metastrata.model.course import Course
 from metastrata.model.priors import Prior
 
@@ -142,15 +147,19 @@ def _table(model: Course, effects: Effects, visits: Visits, found: JointFit) -> 
 
 def _row(found: JointFit, quantity: str, labels: tuple[str, ...], better: Better | None, **more: Any) -> dict[str, Any]:
     """One quantity with its numbers; P(benefit) where a direction is known."""
-    marginal = found.marginal(quantity, *labels)
+    return _numbers(found.marginal(quantity, *labels), found.status, better) | {"quantity": quantity} | more
+
+
+def _numbers(marginal: Any, status: str, better: Better | None) -> dict[str, Any]:
+    """The numbers of a posterior, with empty labels."""
     lower, median, upper = (float(q) for q in marginal.quantile(list(POINTS)))
-    row = {"quantity": quantity, "stratum": "", "study": "", "mean": float(marginal.mean), "median": median,
+    row = {"stratum": "", "study": "", "mean": float(marginal.mean), "median": median,
            "sd": float(marginal.sd), "eti95_lower": lower, "eti95_upper": upper}  # fmt: skip
-    row |= {"status": found.status, "note": ""}
+    row |= {"status": status, "note": ""}
     if better is not None:
         below = float(marginal.cdf(0.0))
         row["p_benefit"] = below if better == "lower" else 1 - below
-    return row | more
+    return row
 
 
 def _means(visits: Visits, found: JointFit, better: Better | None) -> Iterator[dict[str, Any]]:
@@ -173,17 +182,27 @@ def _means(visits: Visits, found: JointFit, better: Better | None) -> Iterator[d
 
 def _studies(visits: Visits, found: JointFit, better: Better | None) -> Iterator[dict[str, Any]]:
     """Each study at each of its visits."""
+    own = _study_marginals(found)
     for g, members in enumerate(visits.items):
         for v, i in enumerate(members):
             item = visits.effects.items[i]
-            more = {
-                "stratum": item.stratum,
-                "study": item.study,
-                "months": item.metric.months,
-                "y": item.y,
-                "se": item.se,
-            }
-            yield _row(found, "theta", (visits.studies[g], f"visit {v + 1}"), better, **more)
+            more = {"stratum": item.stratum, "study": item.study, "months": item.metric.months}
+            more |= {"y": item.y, "se": item.se}
+            yield _numbers(own(g, v), found.status, better) | {"quantity": "theta", **more}
+
+
+def _study_marginals(found: JointFit) -> Callable[[int, int], Any]:
+    """The posteriors of the studies' true effects by study and visit, all in one pass over weighted points."""
+    if found.exact is None or found.engine != "exact":
+        return lambda g, v: found.marginal("theta", found.problem.studies[g], found.problem.slots[v])
+    cloud = found.exact.cloud
+    kept = cloud.placed.replicate == cloud.placed.replicate[0]  # one quasi-random set is enough, and is a tenth of them
+    phi = {name: values[kept] for name, values in cloud.phi.items()}
+    given = Given(cloud.found.log_likelihood[kept], cloud.found.mean[kept], cloud.found.covariance[kept])
+    mean, covariance = study_effects(found.problem, phi, given, np.arange(len(found.problem.studies)))
+    weight = cloud.weight[kept] / cloud.weight[kept].sum()
+    sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=2, axis2=3), 0.0))
+    return lambda g, v: thin(NormalMixture(weight, mean[:, g, v], sd[:, g, v]))
 
 
 def _scalars(model: Course, visits: Visits, found: JointFit) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,8 @@ from .densities import plot_joint as plot_joint
 from .sweep import plot_omega_sweep as plot_omega_sweep
 from .assumptions import plot_assumptions as plot_assumptions
 from .sensitivity import plot_sensitivity as plot_sensitivity
+from .course import course_table as course_table
+from .course import plot_course as plot_course
 from .predictive import predictive_table as predictive_table
 from .predictive import plot_predictive as plot_predictive
 from .chains import rank_table as rank_table
