@@ -34,6 +34,21 @@ CORRELATIONS = {
 }
 
 
+def parameters_of_course(path: str, deviations: str, correlation: str, mean: str) -> tuple[str, ...]:
+    """The parameters that have a prior or a value in a course with these choices."""
+    has = {
+        "tau_time": deviations != "constant",
+        "phi": deviations == "autoregressive",
+        "step": path == "random_walk",
+        "sd_course": path == "autoregressive",
+        "phi_course": path == "autoregressive",
+        "rho": correlation != "known",
+        "omega": mean == "exchangeable",
+        "bias": mean == "biased",
+    }
+    return ("mu", "tau", *(name for name, there in has.items() if there))
+
+
 @dataclass(frozen=True)
 class Course:
     r"""A model of an effect over time, pooled across studies by the time since treatment.
@@ -116,17 +131,7 @@ class Course:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters that have a prior or a value."""
-        has = {
-            "tau_time": self.deviations != "constant",
-            "phi": self.deviations == "autoregressive",
-            "step": self.path == "random_walk",
-            "sd_course": self.path == "autoregressive",
-            "phi_course": self.path == "autoregressive",
-            "rho": self.correlation != "known",
-            "omega": self.mean == "exchangeable",
-            "bias": self.mean == "biased",
-        }
-        return ("mu", "tau", *(name for name, there in has.items() if there))
+        return parameters_of_course(self.path, self.deviations, self.correlation, self.mean)
 
     def value(self, name: str) -> Value:
         """The prior of a parameter, or the number it is fixed at."""

@@ -13,6 +13,7 @@ from metastrata.model.companion import as_its_own, companion
 from metastrata.model.figure_intake import figure_faults
 from metastrata.model.plan import Alternative, Plan
 from metastrata.model.prior_review import review
+from metastrata.model.visit_intake import derive_visits
 
 
 def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects, list[Fault]]:
@@ -48,6 +49,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         elif not any(fault.endpoint == name for fault in more):
             few += _none_or_one(name, effects)
     more += figure_faults(plan, studies) if alternative is None else []
+    more += derive_visits(plan, studies)[1] if alternative is None and plan.visits is not None else []
     known = dict.fromkeys(row.text("study") for row in studies.rows)
     if alternative is not None:
         for name in alternative.leave_out:

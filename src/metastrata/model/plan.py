@@ -31,6 +31,7 @@ from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
 from metastrata.model.plan_together import TogetherChoices
+from metastrata.model.plan_visits import VisitsChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
 
@@ -67,6 +68,7 @@ class Plan(Frozen):
     classical: ClassicalChoices = ClassicalChoices()
     endpoints_together: TogetherChoices | None = None
     safety: SafetyChoices | None = None
+    visits: VisitsChoices | None = None
     path: Path = Path()
     sha256: str = ""
 
@@ -81,6 +83,8 @@ class Plan(Frozen):
             entry.prior_of(priors)
         if self.endpoints_together is not None:
             self.endpoints_together.check_endpoints(self.endpoints)
+        if self.visits is not None:
+            self.visits.check_names(self.endpoints, self.strata)
         self._check_reporting()
         self._check_conclusions()
         names = [a.name for a in self.alternatives if a.set is None]

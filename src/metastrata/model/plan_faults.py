@@ -25,6 +25,7 @@ from metastrata.model.plan_sections import (
     TableSection,
 )
 from metastrata.model.plan_together import TogetherChoices, TogetherVariant
+from metastrata.model.plan_visits import VisitsChoices, VisitsVariant
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "table": TableSection,
@@ -46,6 +47,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "variants": TogetherVariant,
     "absolute": Absolute,
     "safety": SafetyChoices,
+    "visits": VisitsChoices,
 }
 _WANTED = {
     "list_type": "a list [...] is wanted",
@@ -70,6 +72,7 @@ def _sentence(error: Any, place: list[str], plan: type[BaseModel]) -> str:
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
         section = next((_SECTIONS[part] for part in reversed(place[:-1]) if part in _SECTIONS), plan)
+        section = VisitsVariant if place[:2] == ["visits", "variants"] else section
         section = Alternative if place[0].startswith("alternative '") else section
         fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"

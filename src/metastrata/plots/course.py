@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = ["kind", "stratum", "study", "months", "estimate", "lower", "upper", "p_benefit"]
+COLUMNS = ["kind", "stratum", "study", "months", "estimate", "lower", "upper", "p_benefit", "studies"]
 Floats = NDArray[np.float64]
 NOTE = (
     "Line and dark band: mean effect and its 95 % credible interval; pale band: 95 % of a new study. Both are known at "
     "the visits (marks), and drawn straight between them. Grey: estimates of the studies with 95 % confidence "
-    "intervals, visits of one study joined; those of the same month are set beside each other. Arrows: goes on."
+    "intervals, visits of one study joined; those of the same month are set beside each other. Arrows: the "
+    "interval goes on."
 )
+UNSEEN = " Open mark: no study was seen there, the model alone speaks."
 ROOM, WIDEST = 0.6, 0.12  # how far estimates of one month may spread: of the smallest gap between, of the axis
 
 
@@ -43,8 +45,9 @@ def course_table(course: CourseFit, *, prediction: bool = True) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``kind stratum study months estimate lower upper p_benefit``; kind is "mean" (posterior mean and 95 %
-        credible interval), "prediction" (a new study), or "study" (its own estimate and 95 % confidence interval).
+        Columns ``kind stratum study months estimate lower upper p_benefit studies``; kind is "mean" (posterior mean and
+        95 % credible interval), "prediction" (a new study), or "study" (its own estimate, 95 % confidence interval).
+        ``studies`` counts those with a visit at the time point.
     """
     import pandas as pd
 
@@ -54,10 +57,10 @@ def course_table(course: CourseFit, *, prediction: bool = True) -> pd.DataFrame:
     rows: list[list[object]] = []
     for row in table.itertuples():
         if row.quantity in means:
-            numbers = [row.mean, row.eti95_lower, row.eti95_upper, row.p_benefit]
+            numbers = [row.mean, row.eti95_lower, row.eti95_upper, row.p_benefit, row.studies]
             rows.append([means[row.quantity], row.stratum, "", row.months, *numbers])
     for item in course.effects.items:
-        numbers = [item.y, item.y - Z * item.se, item.y + Z * item.se, float("nan")]
+        numbers = [item.y, item.y - Z * item.se, item.y + Z * item.se, float("nan"), float("nan")]
         rows.append(["study", item.stratum, item.study, item.metric.months, *numbers])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -101,7 +104,8 @@ def plot_course(
     axis = f"{unit or unit_of(course.effects)}{better}"
     with style([heading, axis, *shown, *(labels or {}).values()]):
         width = 7.0 if len(shown) == 1 else 4.6 * across(len(shown))
-        figure, frames = panels(heading, NOTE, len(shown), width, 4.6)
+        unseen = ((table["kind"] == "mean") & (table["studies"] == 0)).any()
+        figure, frames = panels(heading, NOTE + (UNSEEN if unseen else ""), len(shown), width, 4.6)
         for i, (axes, stratum) in enumerate(zip(frames, shown, strict=True)):
             _limits(axes, table)
             axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
@@ -128,8 +132,10 @@ def _draw_mean(axes: Axes, table: pd.DataFrame, index: int) -> None:
             axes.vlines(rows["months"], rows["lower"], rows["upper"], color=tint, alpha=2 * alpha, linewidth=6)
         axes.fill_between(rows["months"], rows["lower"], rows["upper"], color=tint, alpha=alpha, linewidth=0)
     means = table[table["kind"] == "mean"].sort_values("months")
-    axes.plot(means["months"], means["estimate"], marker="o", markersize=7, zorder=5, markeredgecolor="white",
-              markeredgewidth=0.9, color=tint, linewidth=2.0)  # fmt: skip
+    axes.plot(means["months"], means["estimate"], color=tint, linewidth=2.0, zorder=4)
+    for seen, face, edge in ((True, tint, "white"), (False, "white", tint)):
+        at = means[(means["studies"] > 0) == seen]
+        axes.plot(at["months"], at["estimate"], "o", markersize=7, zorder=5, color=face, markeredgecolor=edge)
 
 
 def _draw_studies(axes: Axes, table: pd.DataFrame) -> None:
@@ -155,7 +161,7 @@ def _beside(months: Floats, width: float) -> Floats:
     places = months.copy()
     for month in times:
         at = np.flatnonzero(months == month)
-        step = min(room / max(len(at), 1), 0.015 * width)
+        step = min(room / max(len(at), 1), 0.018 * width)
         shift = (np.arange(len(at)) - (len(at) - 1) / 2) * step
         if len(at) % 2:
             shift = shift + step / 2
@@ -174,7 +180,7 @@ def _limits(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_ylim(low - 0.03 * span, high + 0.03 * span)
     months = table["months"].to_numpy(float)
     width = float(np.ptp(months)) or 1.0
-    axes.set_xlim(min(0.0, float(months.min())), float(months.max()) + 0.06 * width)
+    axes.set_xlim(min(0.0, float(months.min())), float(months.max()) + 0.09 * width)
 
 
 def _ticks(months: list[float], ends: tuple[float, float]) -> list[float]:

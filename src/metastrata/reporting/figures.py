@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metastrata.model.figure_intake import judgements
+from metastrata.plots.course import plot_course
 from metastrata.plots.forest import draw_forest
-from metastrata.plots.forest_rows import axis_limits
+from metastrata.plots.forest_rows import axis_limits, unit_of
 from metastrata.plots.saving import DPI, alt_text, save, save_pages
 from metastrata.plots.tables import ForestTable, forest_table, single_study_table
 from metastrata.reporting.companions import Draw, drawn, of_effects, of_fit, of_run
 from metastrata.reporting.figures_sensitivity import of_assumptions
 from metastrata.reporting.results import EndpointResult, RunResult
+from metastrata.reporting.visits import VisitsResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,6 +82,9 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
     for part in result.endpoints:
         found = [] if part.fit is None else [*of_fit(plan, part, part.fit)]
         gallery.add_all([*found, *of_assumptions(result, part), *of_effects(plan, part)], part.name)
+    for one in result.visits:
+        label = plan.endpoints[one.endpoint].label
+        gallery.add("course", one.endpoint, _course(result, one, label), formats=formats)
     gallery.add_all(of_run(result))
     if result.safety is not None:
         for part in result.safety.endpoints:
@@ -123,6 +128,15 @@ def _draw_forest(
         gallery.add(kind, endpoint, figure, stem, [f for f in formats if f != "pdf"])
     if len(drawn) > 1 or "pdf" in formats:
         save_pages(drawn, gallery.folder / f"{name}.pdf")
+
+
+def _course(result: RunResult, one: VisitsResult, label: str) -> Figure:
+    """The course over time; in units where effects are."""
+    unit = result.plan.endpoints[one.endpoint].unit
+    measure = unit_of(one.fit.effects)
+    axis = f"{measure}, {unit}" if unit and result.plan.effects.measure in ("MD", "RD", "GEN") else measure
+    fixed = one.fit.model.priors["tau"] == 0 and one.fit.model.deviations == "constant"  # then no study differs
+    return plot_course(one.fit, labels=result.plan.strata, title=f"{label} over time", unit=axis, prediction=not fixed)
 
 
 def _forest(result: RunResult, part: EndpointResult) -> ForestTable:

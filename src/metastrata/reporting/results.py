@@ -24,6 +24,7 @@ from metastrata.plots.tables import verdict
 from metastrata.reporting.absolute import counts, risks
 from metastrata.reporting.robustness import Robustness
 from metastrata.reporting.together import MAIN
+from metastrata.reporting.visits import VisitsResult, visits_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +97,7 @@ class RunResult:
     notes: tuple[Fault, ...] = ()
     endpoints_together: pd.DataFrame | None = None
     safety: RunResult | None = None
+    visits: tuple[VisitsResult, ...] = ()
 
     @property
     def status(self) -> str:
@@ -103,6 +105,7 @@ class RunResult:
         states = [e.status for e in self.endpoints] + list(self.sensitivity["status"])
         states += [] if self.endpoints_together is None else list(self.endpoints_together["status"])
         states += [] if self.safety is None else [self.safety.status]
+        states += [state for one in self.visits for state in one.rows["status"]]
         bad = [s for s in states if s in ("unreliable", "incomplete") or s.startswith(NOT_COMPUTED)]
         return "unreliable" if bad else "reliable"
 
@@ -209,6 +212,7 @@ def as_json(
         "figures": [dict(figure) for figure in figures],
         **_together(result),
         **({} if result.safety is None else {"safety": _safety(result, result.safety)}),
+        **visits_json(plan, result.visits, records),
     }
 
 

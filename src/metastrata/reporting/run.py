@@ -21,6 +21,7 @@ from metastrata.reporting.safety import fit_safety
 from metastrata.reporting.together import fit_together
 from metastrata.reporting.trust import keep_inputs
 from metastrata.reporting.variants import fit_alternatives, with_alternatives
+from metastrata.reporting.visits import fit_visits, visits_table
 
 
 def run(
@@ -106,6 +107,10 @@ def calculate(job: Job) -> RunResult:
     plan = job.plan
     with job.timing("endpoints together"):
         together = fit_together(plan, effects, job.seed)
+    with job.timing("visits"):
+        visits = fit_visits(plan, job.seed)
+    for one in visits:
+        job.say(f"{plan.endpoints[one.endpoint].label}: {len(one.fit.effects)} effects over time, {one.fit.status}")
     with job.timing("loading"):
         _load(job.settings["engine"])
     results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
@@ -113,7 +118,7 @@ def calculate(job: Job) -> RunResult:
     sensitivity = fit_alternatives(job, variants, results)
     with job.timing("safety"):
         safety = fit_safety(job)
-    return RunResult(plan, results, sensitivity, job.seconds, notes, together, safety)
+    return RunResult(plan, results, sensitivity, job.seconds, notes, together, safety, visits)
 
 
 def _load(engine: str) -> None:
@@ -158,6 +163,8 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
     if result.endpoints_together is not None:
         (folder / "endpoints_together.csv").write_text(csv_text(result.endpoints_together), encoding="utf-8")
+    if result.visits:
+        (folder / "visits.csv").write_text(csv_text(visits_table(result.visits)), encoding="utf-8")
     for name in ("tipping", "sweeps"):
         table = result.together(name)
         if len(table):

@@ -19,6 +19,7 @@ WHOLE = (
         "findings",
         "endpoints",
         "endpoints_together",
+        "visits",
         "sensitivity",
         "safety",
         "companions",
