@@ -53,6 +53,7 @@ def test_there_are_tables_and_plans():
         "crins2014",
         "efm",
         "frailty_msc",
+        "ishak2007",
         "kalaian1996",
         "konstantopoulos2011",
         "sle_msc",

@@ -299,3 +299,26 @@ def test_covariance_between_studies_is_refused() -> None:
     priors = {**BASE, "tau": 0.1, "step": 0.1}
     with pytest.raises(ms.ModelError, match="Lee and Roy have a covariance: visits correlate within a study"):
         ms.fit_course(ms.Course(correlation="known", priors=priors), effects(covariance=covariance))
+
+
+def test_a_prior_of_rho_may_reach_1_where_errors_are_singular() -> None:
+    priors = {**BASE, "tau": "half_normal(0.3)", "step": "half_normal(0.2)", "rho": "uniform(0, 1)"}
+    few = ms.Effects.from_estimates([-0.5, -0.7, -0.6, -0.2, -0.5, -0.9, -0.8, -0.4],
+                                    [0.25, 0.2, 0.3, 0.2, 0.25, 0.15, 0.3, 0.35],
+                                    ["Lee"] * 3 + ["Kim"] * 2 + ["Roy"] + ["Ito"] * 2,
+                                    months=[1, 3, 6, 1, 6, 3, 3, 12])  # fmt: skip
+    found = solve_joint(course_problem(ms.Course(priors=priors), few))
+    assert found.error < 1e-3
+    assert 0.2 < float(found["rho"].mean) < 0.95
+
+
+def test_study_effects_of_a_table_are_those_of_the_integral() -> None:
+    model = ms.Course(deviations="random_walk", priors={**BASE, "tau": "half_normal(0.4)", "tau_time": 0.1,
+                      "step": "half_normal(0.15)", "rho": 0.9})  # fmt: skip
+    course = ms.fit_course(model, effects(), draws=50)
+    for row in course.table.query("quantity == 'theta'").itertuples():
+        visit = [m for s, m in zip(STUDY, MONTHS, strict=True) if s == row.study].index(row.months) + 1
+        exact = course.marginal("theta", row.study, f"visit {visit}")
+        assert row.mean == pytest.approx(float(exact.mean), abs=0.01 * float(exact.sd))
+        assert row.sd == pytest.approx(float(exact.sd), rel=0.01)
+        assert row.eti95_upper == pytest.approx(float(exact.quantile(0.975)), abs=0.02 * float(exact.sd))

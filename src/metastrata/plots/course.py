@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 COLUMNS = ["kind", "stratum", "study", "months", "estimate", "lower", "upper", "p_benefit", "studies"]
 Floats = NDArray[np.float64]
 NOTE = (
-    "Line and dark band: mean effect and its 95 % credible interval; pale band: 95 % of a new study. Both are known at "
-    "the visits (marks), and drawn straight between them. Grey: estimates of the studies with 95 % confidence "
+    "Line and dark band: mean effect and its 95 % credible interval, known at the visits (marks) and drawn straight "
+    "between them. Grey: estimates of the studies with 95 % confidence "
     "intervals, visits of one study joined; those of the same month are set beside each other. Arrows: the "
     "interval goes on."
 )
+NEW = " Pale band: 95 % of a new study."
 UNSEEN = " Open mark: no study was seen there, the model alone speaks."
 ROOM, WIDEST = 0.6, 0.12  # how far estimates of one month may spread: of the smallest gap between, of the axis
 
@@ -105,7 +106,8 @@ def plot_course(
     with style([heading, axis, *shown, *(labels or {}).values()]):
         width = 7.0 if len(shown) == 1 else 4.6 * across(len(shown))
         unseen = ((table["kind"] == "mean") & (table["studies"] == 0)).any()
-        figure, frames = panels(heading, NOTE + (UNSEEN if unseen else ""), len(shown), width, 4.6)
+        note = NOTE + (NEW if prediction else "") + (UNSEEN if unseen else "")
+        figure, frames = panels(heading, note, len(shown), width, 4.6)
         for i, (axes, stratum) in enumerate(zip(frames, shown, strict=True)):
             _limits(axes, table)
             axes.axhline(0, color=INK, linewidth=0.8, zorder=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from metastrata.errors import InputError
 from metastrata.inference.saved import refuse_newer
-from metastrata.reporting.document import Document, Section, Styled, Text, text
+from metastrata.reporting.document import Document, Section, Styled, Text, bad, text
 from metastrata.reporting.record import Node
 from metastrata.reporting.results import SCHEMA
 from metastrata.reporting.sections import WHOLE, sections
@@ -82,7 +82,7 @@ def _recovered(results: Node) -> Text:
         return ()
     found = results["from_p_values"]
     counts = (" ", *found["effects"].count(), " of ", *found["of"].count())
-    return text(Styled("strong", (" Effects recovered from p-values:",)), counts, FROM_P)
+    return text(" ", bad("Effects recovered from p-values:"), counts, FROM_P)
 
 
 def _sections(report: Source, names: Sequence[str]) -> tuple[Section, ...]:

@@ -19,6 +19,7 @@ from metastrata.model.course import Course
 from metastrata.model.priors import Prior
 
 Get = Callable[[str], Any]
+CLOSEST = 1e-6  # of an uncertain rho to 1: nearer, the matrix of the errors is singular in floating point
 
 
 def course_problem(model: Course, effects: Effects) -> Joint:
@@ -157,10 +158,13 @@ class _Builder:
             matrices = [[se[:, i] * se[:, j] * self._kept(rho, i, j, np) for j in range(size)] for i in range(size)]
             return np.moveaxis(np.array(matrices), 2, 0)
         self._possible(rho.limits[0])
-        return lambda phi, xp: [
-            [se[:, i] * se[:, j] * self._kept(phi["rho"][..., None], i, j, xp) for j in range(size)]
-            for i in range(size)
-        ]
+        slots = range(size)
+
+        def entries(phi: Phi, xp: Any) -> list[list[Any]]:
+            kept = 1 - xp.maximum(1 - phi["rho"][..., None], CLOSEST)
+            return [[se[:, i] * se[:, j] * self._kept(kept, i, j, xp) for j in slots] for i in slots]
+
+        return entries
 
     def _kept(self, rho: Any, i: int, j: int, xp: Any) -> Any:
         """The correlation of the errors of two visits."""

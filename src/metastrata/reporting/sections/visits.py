@@ -18,7 +18,7 @@ from metastrata.reporting.document import (
     joined,
     text,
 )
-from metastrata.reporting.record import Node
+from metastrata.reporting.record import Node, studies_text
 from metastrata.reporting.sections.source import FINE, Source
 
 PATHS = {
@@ -37,6 +37,7 @@ DEVIATIONS = {
     "random_walk": "A study lies off the mean {own}by a drift of its own, a random walk (SD tau_time per {unit}).",
 }
 ALIKE = "Studies share one course: no study differs from another but by chance (tau is fixed at 0)."
+ALONE = "One study: this is its own course (tau is fixed at 0), and not that of other studies."
 ERRORS = {
     "autoregressive": "Visits of a study are of the same patients, so their errors are correlated: rho to the power of "
     "the {unit}s between. Source of rho: ",
@@ -72,10 +73,11 @@ def _assumed(report: Source, found: Node) -> list[Text]:
     """The model in plain sentences."""
     raw = found.raw
     unit = {"months": "month", "visits": "visit"}[raw["clock"]]
+    alone = all(one["studies"] == 1 for one in raw["endpoints"].values())
     own = "" if raw["priors"]["tau"] == "0" else "by an amount of its own (SD tau) and "
     said: list[Text] = [
         (PATHS[raw["path"]].format(unit=unit),),
-        (ALIKE if _alike(found) else DEVIATIONS[raw["deviations"]].format(unit=unit, own=own),),
+        ((ALONE if alone else ALIKE) if _alike(found) else DEVIATIONS[raw["deviations"]].format(unit=unit, own=own),),
         text(ERRORS[raw["correlation"]].format(unit=unit), found["rho_source"].words(), "."),
     ]
     if raw["clock"] == "visits":
@@ -84,7 +86,8 @@ def _assumed(report: Source, found: Node) -> list[Text]:
         said.append((STRATA,))
     priors = joined([text(name, " ", prior.words()) for name, prior in found["priors"].items()], "; ")
     said.append(text("Priors, and values that are fixed: ", priors, ". Everything by integration."))
-    said.append((SELECTION,))
+    if not alone:
+        said.append((SELECTION,))
     return said
 
 
@@ -95,8 +98,8 @@ def _alike(found: Node) -> bool:
 
 def _endpoint(report: Source, found: Node, name: str, one: Node) -> list[Block]:
     picture = report.figure("course", name)
-    counted = text(one["studies"].count(), " studies, ", one["effects"].count(), " effects; ", one["repeated"].count(),
-                   " studies with two visits or more. Intervals are 95 % credible intervals.")  # fmt: skip
+    counted = text(studies_text(one["studies"]), ", ", one["effects"].count(), " effects; with two visits or more: ",
+                   studies_text(one["repeated"]), ". Intervals are 95 % credible intervals.")  # fmt: skip
     main = one["rows"].select(analysis=found.raw["main"])
     blocks: list[Block] = [*([picture] if picture else []), Paragraph(counted), _course(report, found, name, main)]
     blocks.append(_spreads(name, main))
