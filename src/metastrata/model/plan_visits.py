@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from metastrata.errors import unknown
 from metastrata.model.course import Clock, Course, Deviations, Path, parameters_of_course
 from metastrata.model.model import Mean
-from metastrata.model.plan_sections import Frozen, _number, _prior_text
+from metastrata.model.plan_parts import Frozen, _number, _prior_text
 
 WORDS = ("path", "deviations", "correlation", "clock", "mean", "reference")
 
