@@ -56,6 +56,7 @@ def test_there_are_tables_and_plans():
         "ishak2007",
         "kalaian1996",
         "konstantopoulos2011",
+        "morris2008",
         "sle_msc",
         "sle_msc_events",
         "sle_msc_liu2018",

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.errors import ModelError
 from metastrata.evidence.arm_changes import ArmChanges, Estimate
 from metastrata.inference.components import IntegrationError
 from metastrata.inference.joint import Combination, Joint, JointFit, Phi, Scalar
 from metastrata.inference.joint.algebra import marginal_entries
-from metastrata.model.natural_course import NaturalCourseModel
+from metastrata.model.natural_course import NaturalCourseModel, check_changes
 from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
@@ -35,7 +34,7 @@ def natural_course_joint(model: NaturalCourseModel, changes: ArmChanges) -> Join
     ModelError
         If there are fewer than two studies, or no trial with a control arm before and after.
     """
-    _check(changes)
+    check_changes(changes)
     single = np.array([item.kind == "before_after" for item in changes.items])
     y, there, variance = _arrays(changes)
     x = np.zeros((len(changes), len(SLOTS), len(COEFFICIENTS)))
@@ -75,17 +74,6 @@ def natural_course_joint(model: NaturalCourseModel, changes: ArmChanges) -> Join
         combinations=_combinations(model),
         dims={"theta": ("study", "arm")},
     )
-
-
-def _check(changes: ArmChanges) -> None:
-    if len(changes) < 2:
-        raise ModelError(f"a natural course needs at least two studies (got {len(changes)})")
-    if not changes.of("trial"):
-        raise ModelError(
-            "no trial gives its control arm before and after, so nothing tells what patients change without treatment. "
-            "Give mean_before_control, sd_before_control and the like for one trial at least, or use mean = 'biased' "
-            "with a prior of the bias"
-        )
 
 
 def _arrays(changes: ArmChanges) -> tuple[Floats, NDArray[np.bool_], Floats]:

@@ -11,6 +11,7 @@ from metastrata.evidence.screening import screen, settle
 from metastrata.evidence.studies import Studies, load_studies
 from metastrata.model.companion import as_its_own, companion
 from metastrata.model.figure_intake import figure_faults
+from metastrata.model.natural_course_intake import natural_course_faults
 from metastrata.model.plan import Alternative, Plan
 from metastrata.model.prior_review import review
 from metastrata.model.visit_intake import derive_visits
@@ -50,6 +51,8 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
             few += _none_or_one(name, effects)
     more += figure_faults(plan, studies) if alternative is None else []
     more += derive_visits(plan, studies)[1] if alternative is None and plan.visits is not None else []
+    if alternative is None and not any(fault.stops for fault in (*faults, *more)):
+        more += natural_course_faults(plan, effects)
     known = dict.fromkeys(row.text("study") for row in studies.rows)
     if alternative is not None:
         for name in alternative.leave_out:

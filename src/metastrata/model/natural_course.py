@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metastrata.errors import ModelError, PriorError, nearest
+from metastrata.evidence.arm_changes import ArmChanges
 from metastrata.model.prior_support import refuse_variances, require_one_scale
 from metastrata.model.priors import Prior, prior
 
@@ -153,3 +154,21 @@ def _fixed(name: str, number: float) -> float:
         raise PriorError(f"{name} = {number:g}: {MEANING[name]}, "
                          f"{'between -1 and 1, both excluded' if name == 'rho' else 'a finite number'}")  # fmt: skip
     return number
+
+
+def check_changes(changes: ArmChanges) -> None:
+    """Refuse arms that say nothing of a natural course.
+
+    Raises
+    ------
+    ModelError
+        If there are fewer than two studies, or no trial with a control arm before and after.
+    """
+    if len(changes) < 2:
+        raise ModelError(f"a natural course needs at least two studies (got {len(changes)})")
+    if not changes.of("trial"):
+        raise ModelError(
+            "no trial gives its control arm before and after, so nothing tells what patients change without treatment. "
+            "Give mean_before_control, sd_before_control and the like for one trial at least, or use mean = 'biased' "
+            "with a prior of the bias"
+        )

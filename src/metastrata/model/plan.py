@@ -23,6 +23,7 @@ from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
 from metastrata.model.plan_figures import Prisma as Prisma
 from metastrata.model.plan_figures import RiskOfBiasFile as RiskOfBiasFile
+from metastrata.model.plan_natural_course import NaturalCourseChoices as NaturalCourseChoices
 from metastrata.model.plan_sections import Acknowledge as Acknowledge
 from metastrata.model.plan_sections import Alternative as Alternative
 from metastrata.model.plan_sections import ClassicalChoices as ClassicalChoices
@@ -69,6 +70,7 @@ class Plan(Frozen):
     endpoints_together: TogetherChoices | None = None
     safety: SafetyChoices | None = None
     visits: VisitsChoices | None = None
+    natural_course: NaturalCourseChoices | None = None
     path: Path = Path()
     sha256: str = ""
 
@@ -85,6 +87,8 @@ class Plan(Frozen):
             self.endpoints_together.check_endpoints(self.endpoints)
         if self.visits is not None:
             self.visits.check_names(self.endpoints, self.strata)
+        if self.natural_course is not None:
+            self.natural_course.check_endpoints(self.endpoints)
         self._check_reporting()
         self._check_conclusions()
         names = [a.name for a in self.alternatives if a.set is None]

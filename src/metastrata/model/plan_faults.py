@@ -11,6 +11,7 @@ from metastrata.evidence.effects import Better
 from metastrata.model.plan_elicited import ElicitedEntry
 from metastrata.model.plan_events import Absolute, SafetyChoices
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
+from metastrata.model.plan_natural_course import NaturalCourseChoices, NaturalCourseSweep, NaturalCourseVariant
 from metastrata.model.plan_sections import (
     Acknowledge,
     Alternative,
@@ -48,6 +49,10 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "absolute": Absolute,
     "safety": SafetyChoices,
     "visits": VisitsChoices,
+    "visits.variants": VisitsVariant,
+    "natural_course": NaturalCourseChoices,
+    "natural_course.variants": NaturalCourseVariant,
+    "sweep": NaturalCourseSweep,
 }
 _WANTED = {
     "list_type": "a list [...] is wanted",
@@ -71,8 +76,8 @@ def _sentence(error: Any, place: list[str], plan: type[BaseModel]) -> str:
     where = ".".join(place) or "plan"
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        section = next((_SECTIONS[part] for part in reversed(place[:-1]) if part in _SECTIONS), plan)
-        section = VisitsVariant if place[:2] == ["visits", "variants"] else section
+        parts = [name for part in reversed(place[:-1]) for name in (f"{place[0]}.{part}", part)]
+        section = next((_SECTIONS[part] for part in parts if part in _SECTIONS), plan)
         section = Alternative if place[0].startswith("alternative '") else section
         fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"

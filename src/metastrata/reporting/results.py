@@ -22,6 +22,7 @@ from metastrata.model.prior_words import in_words
 from metastrata.model.priors import prior
 from metastrata.plots.tables import verdict
 from metastrata.reporting.absolute import counts, risks
+from metastrata.reporting.natural_courses import CourseOfEndpoint, as_record
 from metastrata.reporting.robustness import Robustness
 from metastrata.reporting.together import MAIN
 from metastrata.reporting.visits import VisitsResult, visits_json
@@ -98,6 +99,7 @@ class RunResult:
     endpoints_together: pd.DataFrame | None = None
     safety: RunResult | None = None
     visits: tuple[VisitsResult, ...] = ()
+    natural_courses: tuple[CourseOfEndpoint, ...] = ()
 
     @property
     def status(self) -> str:
@@ -106,6 +108,7 @@ class RunResult:
         states += [] if self.endpoints_together is None else list(self.endpoints_together["status"])
         states += [] if self.safety is None else [self.safety.status]
         states += [state for one in self.visits for state in one.rows["status"]]
+        states += [status for course in self.natural_courses for status in course.statuses]
         bad = [s for s in states if s in ("unreliable", "incomplete") or s.startswith(NOT_COMPUTED)]
         return "unreliable" if bad else "reliable"
 
@@ -213,7 +216,19 @@ def as_json(
         **_together(result),
         **({} if result.safety is None else {"safety": _safety(result, result.safety)}),
         **visits_json(plan, result.visits, records),
+        **_natural_course(result),
     }
+
+
+def _natural_course(result: RunResult) -> dict[str, Any]:
+    """The natural course of each endpoint, if the plan asks for it."""
+    choices = result.plan.natural_course
+    if choices is None:
+        return {}
+    labels = {name: endpoint.label for name, endpoint in result.plan.endpoints.items()}
+    parts = [{"label": labels[course.endpoint], **as_record(course)} for course in result.natural_courses]
+    content = {**choices.model_dump(), "endpoints": parts}
+    return {"natural_course": content}
 
 
 def _from_p_values(result: RunResult) -> dict[str, int]:

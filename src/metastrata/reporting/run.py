@@ -15,6 +15,7 @@ from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.formats import MARK, check_formats, write_formats
+from metastrata.reporting.natural_courses import fit_natural_courses
 from metastrata.reporting.provenance import provenance, versions
 from metastrata.reporting.results import RunResult, as_json, csv_text, dump
 from metastrata.reporting.safety import fit_safety
@@ -111,6 +112,8 @@ def calculate(job: Job) -> RunResult:
         visits = fit_visits(plan, job.seed)
     for one in visits:
         job.say(f"{plan.endpoints[one.endpoint].label}: {len(one.fit.effects)} effects over time, {one.fit.status}")
+    with job.timing("natural course"):
+        courses = fit_natural_courses(plan, effects, job.seed)
     with job.timing("loading"):
         _load(job.settings["engine"])
     results = tuple(fit_endpoint(job, name, effects) for name in plan.endpoints)
@@ -118,7 +121,7 @@ def calculate(job: Job) -> RunResult:
     sensitivity = fit_alternatives(job, variants, results)
     with job.timing("safety"):
         safety = fit_safety(job)
-    return RunResult(plan, results, sensitivity, job.seconds, notes, together, safety, visits)
+    return RunResult(plan, results, sensitivity, job.seconds, notes, together, safety, visits, courses)
 
 
 def _load(engine: str) -> None:
@@ -165,6 +168,8 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
         (folder / "endpoints_together.csv").write_text(csv_text(result.endpoints_together), encoding="utf-8")
     if result.visits:
         (folder / "visits.csv").write_text(csv_text(visits_table(result.visits)), encoding="utf-8")
+    for course in result.natural_courses:
+        (folder / f"natural_course_{course.endpoint}.csv").write_text(csv_text(course.table), encoding="utf-8")
     for name in ("tipping", "sweeps"):
         table = result.together(name)
         if len(table):

@@ -20,6 +20,7 @@ WHOLE = (
         "endpoints",
         "endpoints_together",
         "visits",
+        "natural_course",
         "sensitivity",
         "safety",
         "companions",

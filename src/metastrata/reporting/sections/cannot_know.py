@@ -22,10 +22,13 @@ def sentences(report: Source, endpoint: Node) -> list[Text]:
         said += [*_omega(endpoint), *_tau(report, endpoint), *_missing(endpoint)]
     studies = list(endpoint["studies"])
     if any(study.raw["uncontrolled"] for study in studies):
+        asked = report.results["natural_course"]["endpoints"] if "natural_course" in report.results else ()
+        told = any(part.raw["label"] == endpoint.raw["label"] for part in asked)
+        hint = " What control arms of trials tell of it stands in the section on the natural course." if told else ""
         said.append(
             (
                 "How patients would have done without treatment. Before/after studies have no control group: "
-                "regression to the mean, the natural course and other treatments are part of their effects.",
+                f"regression to the mean, the natural course and other treatments are part of their effects.{hint}",
             )
         )
     if assumed := [study for study in studies if study.raw["origin"] == "assumed"]:
