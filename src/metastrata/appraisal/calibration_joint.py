@@ -70,6 +70,14 @@ SETS: Mapping[str, ScenarioSet] = {
             "appraisal/calibration_endpoints.py",
         ),
     ),
+    "visits": ScenarioSet(
+        "metastrata.appraisal.calibration_courses:scenarios",
+        (
+            *(f"inference/courses/{name}.py" for name in ("visits", "layout", "problem")),
+            "model/course.py",
+            "appraisal/calibration_courses.py",
+        ),
+    ),
 }
 
 
