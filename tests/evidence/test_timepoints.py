@@ -56,7 +56,8 @@ def test_all_keeps_every_visit_in_order() -> None:
 def test_visits_are_not_pooled_as_if_of_different_patients() -> None:
     found = ms.effect_sizes(table(), measure="GEN", timepoint="all")
     model = ms.Model(mean="common", priors={"mu": "normal(0, 1)", "tau": "half_normal(0.5)"})
-    for verb in (lambda: ms.fit(model, found, engine="exact"), lambda: ms.classical(found)):
+    verbs = (lambda: ms.fit(model, found, engine="exact"), lambda: ms.classical(found), lambda: ms.r_script(found))
+    for verb in verbs:
         with pytest.raises(ms.InputError, match=r"Lee stands at several visits \(3, 6, 12 months\).*fit_course"):
             verb()
 

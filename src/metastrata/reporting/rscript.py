@@ -8,6 +8,7 @@ import re
 
 from metastrata.errors import InputError
 from metastrata.evidence.effects import Effect, Effects
+from metastrata.evidence.timepoints import several_visits
 
 HEAD = """\
 # Written by metastrata. Refits its effect sizes with metafor (https://www.metafor-project.org): an independent check.
@@ -100,6 +101,8 @@ def r_script(effects: Effects) -> str:
     """
     if not effects.items:
         raise InputError("no effects to write an R script for")
+    if effects.repeated:
+        raise InputError(several_visits(effects))
     columns = {
         "study": _texts([item.study for item in effects.items]),
         "stratum": _texts([item.stratum for item in effects.items]),
