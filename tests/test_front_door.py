@@ -119,6 +119,8 @@ PUBLIC = {
     "audit",
     "absolute_effects",
     "control_arms",
+    "JointEvents",
+    "joint_events",
 }
 
 

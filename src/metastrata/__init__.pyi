@@ -90,6 +90,8 @@ from .appraisal.averaging import ModelAverage as ModelAverage
 from .appraisal.averaging import average as average
 from .appraisal.absolute_effects import absolute_effects as absolute_effects
 from .appraisal.absolute_effects import control_arms as control_arms
+from .appraisal.joint_events import JointEvents as JointEvents
+from .appraisal.joint_events import joint_events as joint_events
 from .appraisal.endpoints import EndpointsTogether as EndpointsTogether
 from .appraisal.endpoints import exchangeable_endpoints as exchangeable_endpoints
 from .appraisal.courses import CourseFit as CourseFit

@@ -7,6 +7,7 @@ Handbook, chapter 15 (absolute effects at a stated risk without treatment).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ Floats = NDArray[np.float64]
 LEVELS = np.array([0.5, 0.025, 0.975])
 COLUMNS = ["stratum", "quantity", "expression", "median", "eti95_lower", "eti95_upper", "p_benefit", "text"]
 SEED = 1998
+RISKS = ("control risk", "risk", "odds ratio", "risk ratio", "risk difference")
+RATES = ("control rate", "rate", "rate ratio", "rate difference")
 LEAST = 1e-9  # a smaller risk difference is none
 
 
@@ -186,12 +189,40 @@ def _of_draws(stratum: str, quantity: str, logit: Floats, theta: Floats, higher:
     return _rows(stratum, quantity, [np.quantile(values, LEVELS) for values in found], benefit, higher)
 
 
-def _rows(stratum: str, quantity: str, points: list[Floats], benefit: float, higher: bool) -> list[list[object]]:
+def absolute_rows(
+    stratum: str, quantity: str, level: Floats, effect: Floats, higher: bool, weight: Floats, rates: bool = False
+) -> list[list[object]]:
+    """The rows of a level of controls and an effect that are joint points with weights, shape (point,)."""
+    from metastrata.inference.arms.posterior import weighted_quantiles
+
+    with np.errstate(over="ignore"):
+        found = _rates(level, effect) if rates else _measures(level, effect)
+    better = effect > 0 if higher else effect < 0
+    points = [weighted_quantiles(values, weight, LEVELS) for values in found]
+    benefit = float(weight[better].sum() / weight.sum())
+    return _rows(stratum, quantity, points, benefit, higher, RATES if rates else RISKS)
+
+
+def level_row(stratum: str, quantity: str, level: Floats, rates: bool = False) -> list[object]:
+    """The row of a risk, or a rate, from the median and the limits of its log odds, or logarithm."""
+    return _row(stratum, quantity, "rate" if rates else "risk", np.exp(level) if rates else _expit(level))
+
+
+def _rates(level: Floats, effect: Floats) -> list[Floats]:
+    """Control rate, rate, rate ratio and rate difference at log rates of controls and log rate ratios."""
+    control, treated = np.exp(level), np.exp(level + effect)
+    return [control, treated, np.exp(effect), treated - control]
+
+
+def _rows(
+    stratum: str, quantity: str, points: list[Floats], benefit: float, higher: bool, names: Sequence[str] = RISKS
+) -> list[list[object]]:
     """A row per expression, from the median and the limits of each."""
-    names = ("control risk", "risk", "odds ratio", "risk ratio", "risk difference")
     nothing = float("nan")
-    chances = [nothing, nothing, benefit, benefit, benefit]
+    chances = [nothing, nothing, *[benefit] * (len(names) - 2)]
     rows = [_row(stratum, quantity, *item) for item in zip(names, points, chances, strict=True)]
+    if names == RATES:
+        return rows
     middle, *limits = points[-1]
     same = limits[0] * limits[1] > 0
     needed = [abs(1 / middle), *sorted(abs(1 / limit) for limit in limits)] if same else [nothing] * 3
@@ -203,6 +234,8 @@ def _row(stratum: str, quantity: str, expression: str, points: Floats, benefit: 
     middle, low, high = (float(value) for value in points)
     if expression == "control risk" and low == high:
         text = f"{100 * middle:.3g} %, as stated"
+    elif "rate" in expression and "ratio" not in expression:
+        text = f"{middle:.3g} (95 % CrI: {low:.3g} to {high:.3g})"
     elif "ratio" in expression:
         text = f"{middle:.2f} (95 % CrI: {low:.2f} to {high:.2f})"
     else:

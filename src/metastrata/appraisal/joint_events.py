@@ -1,0 +1,287 @@
+"""Trials as two arms and single arms as rates in one model: baseline and effect from one posterior.
+
+Sources: the arm-level binomial-normal model with random baselines, Simmonds and Higgins 2016 (Stat Methods Med Res
+25:2858), model 5, here with its effects added to the treated arm; Jackson and others 2018 (Stat Med 37:1059) compare
+the codings. Contrast-based against arm-based: Dias and Ades 2016 (Res Synth Methods 7:23).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metastrata.appraisal.absolute_effects import COLUMNS, LEVELS, absolute_rows, level_row
+from metastrata.errors import InputError, ModelError, unknown
+from metastrata.evidence.effects import Effect, Effects
+from metastrata.inference.arms.problem import Arm, ArmsProblem, Trial
+from metastrata.model.model import Model
+from metastrata.model.parameters import PriorSpec
+from metastrata.model.priors import Prior, prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metastrata.inference.arms.posterior import ArmsPosterior
+    from metastrata.inference.fit import Fit
+
+Floats = NDArray[np.float64]
+Borrow = Literal["none", "baseline"]
+OF_TRIALS = ("baseline", "baseline_sd", "mu", "tau")
+REAL = ("baseline", "mu", "shift")
+SUMMARY = ["quantity", "mean", "median", "sd", "eti95_lower", "eti95_upper"]
+DRAWS = 20000
+
+
+@dataclass(frozen=True)
+class JointEvents:
+    """Events of trials and single arms, analysed together.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Columns of `absolute_effects`. Stratum "trials": risk without treatment, risk with it, odds ratio, risk ratio,
+        risk difference, number needed to treat, of the means ("mean") and of a new study ("new"); then the risk in the
+        stratum of the single arms.
+    summary : DataFrame
+        ``quantity mean median sd eti95_lower eti95_upper`` of baseline, baseline_sd, mu, tau; shift if it has a prior.
+    draws : mapping of str to ndarray, shape (draw,)
+        Joint draws of these.
+    engine, status : str
+    reasons : tuple of str
+        Why it is not reliable.
+    log_evidence, error : float or None
+        Of the exact engine: log marginal likelihood (of the trials, and of single arms that borrow), and the last
+        change on refinement in posterior SDs.
+    single_arms : Fit or None
+        The fit of the single arms where they borrow nothing.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    draws: Mapping[str, Floats]
+    engine: str
+    status: str
+    reasons: tuple[str, ...]
+    log_evidence: float | None
+    error: float | None
+    single_arms: Fit | None
+
+    def __repr__(self) -> str:
+        return f"<JointEvents {self.engine}, {self.status}>"
+
+
+def joint_events(
+    trials: Effects,
+    single_arms: Effects | None = None,
+    *,
+    priors: Mapping[str, PriorSpec],
+    borrow: Borrow = "none",
+    engine: str = "exact",
+    seed: int = 1,
+    draws: int = 2000,
+    tune: int = 1000,
+    chains: int = 4,
+) -> JointEvents:
+    """Fit the two arms of trials, and single arms beside them, with exact likelihoods and exchangeable baselines.
+
+    Control arms have log odds (of counts over person-time: log rates) ``b_i ~ normal(baseline, baseline_sd)``, treated
+    arms ``b_i + d_i`` with ``d_i ~ normal(mu, tau)``; the counts are binomial (Poisson). Comparisons stay within
+    trials, but baselines are not free: they inform each other, and very unequal arms or risks move mu a little
+    (contrast-based with random baselines). With baselines of their own, use `Model(likelihood="exact")`.
+
+    Parameters
+    ----------
+    trials : Effects
+        Of one endpoint, measure "OR" or "IRR", derived from counts. Arms without events enter as they are.
+    single_arms : Effects, optional
+        Of the same event, measure "PLO" or "IRLN".
+    priors : mapping
+        Of `baseline`, `baseline_sd`, `mu` and `tau`. Single arms that borrow nothing need `single` and `single_sd`, the
+        mean of their levels and its SD; those that borrow may have `shift`.
+    borrow : {"none", "baseline"}
+        "none": single arms are a stratum of their own, and say nothing of the trials. "baseline": they are treated arms
+        whose controls were drawn like those of the trials, ``normal(baseline + mu + shift, sqrt(baseline_sd^2 +
+        tau^2))``. Without a prior of `shift` that takes the patients of both for exchangeable, which is an assumption
+        no data can check; the prior says how far they may differ.
+    engine : {"exact", "nuts"}
+    seed, draws, tune, chains : int
+        Of the sampler; by integration `draws` is not used.
+
+    Returns
+    -------
+    JointEvents
+
+    Raises
+    ------
+    InputError
+        If effects are not counts of one event, or of different kinds.
+    PriorError, ModelError
+        If a prior is missing, or cannot be.
+
+    Examples
+    --------
+    >>> import metastrata as ms
+    >>> studies = ms.read_studies("data/crins2014.csv")
+    >>> trials = ms.effect_sizes(studies, measure="OR", better={"acute_rejection": "lower"})
+    >>> priors = {"baseline": "normal(0, 2)", "baseline_sd": "half_normal(1)", "mu": "normal(0, 2.82)",
+    ...           "tau": "half_normal(0.5)"}
+    >>> found = joint_events(trials, priors=priors)
+    >>> print(found.table[["expression", "text"]].iloc[2].to_list())
+    ['odds ratio', '0.22 (95 % CrI: 0.12 to 0.38)']
+    """
+    from metastrata.inference.arms.posterior import arms_posterior
+
+    if borrow not in get_args(Borrow):
+        raise InputError(unknown("borrow", borrow, get_args(Borrow)))
+    if engine not in ("exact", "nuts"):
+        raise InputError(unknown("engine", engine, ("exact", "nuts")))
+    higher = _check(trials, single_arms)
+    own = _priors(priors, single_arms, borrow)
+    lent = tuple(_arm(item) for item in single_arms.items) if single_arms is not None and borrow == "baseline" else ()
+    problem = ArmsProblem(tuple(_trial(item) for item in trials.items), own["baseline"], own["baseline_sd"], own["mu"],
+                          own["tau"], lent, own.get("shift"))  # fmt: skip
+    rng = np.random.default_rng(seed)
+    reasons: tuple[str, ...] = ()
+    if engine == "exact":
+        posterior = arms_posterior(problem)
+        values, weight = dict(posterior.points.values), posterior.points.weight
+        kept, summary = posterior.draws(DRAWS, rng), _integrated(posterior)
+        if problem.shift is not None:
+            values, weight = dict(kept), np.ones(DRAWS)
+            summary += [_drawn("shift", kept["shift"])]
+        status, evidence, error = "reliable", posterior.log_evidence, posterior.error
+    else:
+        values, status, reasons = _sampled(problem, seed, draws, tune, chains)
+        kept, weight = values, np.ones(len(values["mu"]))
+        summary, evidence, error = [_drawn(name, array) for name, array in values.items()], None, None
+    rows = _rows(values, weight, higher, rng, trials.measure == "IRR")
+    beside = None
+    if single_arms is not None:
+        beside, more = _single_rows(single_arms, own, values, weight, borrow, rng, seed)
+        rows += more
+    import pandas as pd
+
+    return JointEvents(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(summary, columns=SUMMARY), kept, engine,
+                       status, reasons, evidence, error, beside)  # fmt: skip
+
+
+def _check(trials: Effects, single_arms: Effects | None) -> bool:
+    """Whether more events are better; refuses what is not counts of one event."""
+    pairs = {"OR": "PLO", "IRR": "IRLN"}
+    if trials.measure not in pairs:
+        raise InputError(f"trials: events of two arms are wanted, measure OR or IRR (got {trials.measure})")
+    if len(trials.endpoints) != 1:
+        raise InputError(f"one event at a time: choose among {', '.join(trials.endpoints) or 'none'}")
+    if trials.endpoints[0] not in trials.better:
+        raise InputError("benefit or harm: say which direction of the event is better, lower or higher")
+    if single_arms is not None:
+        if single_arms.measure != pairs[trials.measure]:
+            raise InputError(f"single arms beside trials of measure {trials.measure} have the measure "
+                             f"{pairs[trials.measure]} (got {single_arms.measure})")  # fmt: skip
+        if single_arms.endpoints != trials.endpoints:
+            raise InputError(f"trials and single arms count different events: {trials.endpoints[0]} and "
+                             f"{', '.join(single_arms.endpoints) or 'none'}")  # fmt: skip
+    return trials.better[trials.endpoints[0]] == "higher"
+
+
+def _priors(priors: Mapping[str, PriorSpec], single_arms: Effects | None, borrow: str) -> dict[str, Prior]:
+    """The priors, each that is needed there and none that is not."""
+    needed = [*OF_TRIALS, *(("single", "single_sd") if single_arms is not None and borrow == "none" else ())]
+    allowed = [*needed, *(("shift",) if single_arms is not None and borrow == "baseline" else ())]
+    for name in priors:
+        if name not in allowed:
+            raise ModelError(f"priors: {unknown('parameter', name, allowed)}")
+    missing = [name for name in needed if name not in priors]
+    if missing:
+        raise ModelError(f"no prior of {' and '.join(missing)}: with few events priors matter, and none is the default")
+    found = {}
+    for name, spec in priors.items():
+        if isinstance(spec, Mapping):
+            raise ModelError(f"prior of {name}: one prior is wanted, not one by stratum")
+        found[name] = prior(spec)
+    kinds = {"baseline": "mu", "baseline_sd": "tau", "mu": "mu", "tau": "tau", "single": "mu", "single_sd": "tau"}
+    for center, spread in (("baseline", "baseline_sd"), ("mu", "tau"), ("single", "single_sd")):
+        if center in found:  # the same demands as on mu and tau of any model
+            Model("common", "common", {kinds[center]: found[center], kinds[spread]: found[spread]})
+    return found
+
+
+def _counts(item: Effect) -> tuple[float, ...]:
+    found = item.statistics
+    if found is None or found.formula not in ("OR", "IRR", "PLO", "IRLN"):
+        raise InputError(f"{item.study}: no counts of events (its effect is {item.derivation}): leave it out")
+    return found.arguments
+
+
+def _trial(item: Effect) -> Trial:
+    a, poisson = _counts(item), item.statistics is not None and item.statistics.formula == "IRR"
+    return Trial(item.study, Arm(a[0], a[1], poisson), Arm(a[2], a[3], poisson))
+
+
+def _arm(item: Effect) -> Arm:
+    a = _counts(item)
+    return Arm(a[0], a[1], item.statistics is not None and item.statistics.formula == "IRLN")
+
+
+def _integrated(posterior: ArmsPosterior) -> list[list[object]]:
+    return [[name, mean, *_middle_first(posterior.quantiles(name, LEVELS), sd)]
+            for name, (mean, sd) in posterior.grid.moments().items()]  # fmt: skip
+
+
+def _drawn(name: str, values: Floats) -> list[object]:
+    return [name, float(values.mean()), *_middle_first(np.quantile(values, LEVELS), float(values.std(ddof=1)))]
+
+
+def _middle_first(points: Floats, sd: float) -> list[object]:
+    return [float(points[0]), sd, float(points[1]), float(points[2])]
+
+
+def _sampled(
+    problem: ArmsProblem, seed: int, draws: int, tune: int, chains: int
+) -> tuple[dict[str, Floats], str, tuple[str, ...]]:
+    """Draws by NUTS and the verdict on them."""
+    from metastrata.inference.convergence import diagnose
+    from metastrata.inference.graph_arms import sample_arms
+
+    found, stats = sample_arms(problem, draws=draws, tune=tune, chains=chains, seed=seed)
+    verdict = diagnose(found, stats, chains, draws)
+    return {str(n): np.ravel(found[n].values) for n in found.data_vars}, verdict.status, verdict.reasons
+
+
+def _rows(
+    values: Mapping[str, Floats], weight: Floats, higher: bool, rng: np.random.Generator, rates: bool
+) -> list[list[object]]:
+    """What follows for a clinic: of the means, and of a new study."""
+    baseline, mu = values["baseline"], values["mu"]
+    rows = absolute_rows("trials", "mean", baseline, mu, higher, weight, rates)
+    ahead = baseline + values["baseline_sd"] * rng.standard_normal(len(mu))
+    effect = mu + values["tau"] * rng.standard_normal(len(mu))
+    return rows + absolute_rows("trials", "new", ahead, effect, higher, weight, rates)
+
+
+def _single_rows(
+    single_arms: Effects, own: Mapping[str, Prior], values: Mapping[str, Floats], weight: Floats, borrow: str,
+    rng: np.random.Generator, seed: int,
+) -> tuple[Fit | None, list[list[object]]]:  # fmt: skip
+    """The risk with treatment in the stratum of the single arms."""
+    name, rates = single_arms.strata[0], single_arms.measure == "IRLN"
+    if borrow == "none":
+        from metastrata.inference.fit import fit_one
+
+        priors = {"mu": own["single"], "tau": own["single_sd"]}
+        model = Model(mean="common", heterogeneity="common", likelihood="exact", priors=priors)
+        found = fit_one(model, single_arms, engine="exact", seed=seed)
+        points = {"mean": found.marginal("mu").quantile(LEVELS),
+                  "new": found.marginal("theta_new", name).quantile(LEVELS)}  # fmt: skip
+        return found, [level_row(name, quantity, level, rates) for quantity, level in points.items()]
+    from metastrata.inference.arms.posterior import weighted_quantiles
+
+    level = values["baseline"] + values["mu"] + values.get("shift", np.zeros(1))
+    spread = np.hypot(values["baseline_sd"], values["tau"])
+    ahead = level + spread * rng.standard_normal(len(level))
+    return None, [level_row(name, quantity, weighted_quantiles(x, weight, LEVELS), rates)
+                  for quantity, x in (("mean", level), ("new", ahead))]  # fmt: skip
