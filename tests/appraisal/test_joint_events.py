@@ -148,10 +148,10 @@ def test_both_engines() -> None:
     exact = ms.joint_events(effects(ROWS), arms(SINGLES), **asked)
     sampled = ms.joint_events(effects(ROWS), arms(SINGLES), engine="nuts", seed=5, draws=2000, **asked)
     assert sampled.status == "reliable", sampled.reasons
-    both = exact.summary.set_index("quantity").join(sampled.summary.set_index("quantity"), rsuffix="_nuts")
-    assert set(both.index) == {"baseline", "baseline_sd", "mu", "tau", "shift"}
-    assert ((both["mean"] - both["mean_nuts"]).abs() < 0.06 * both["sd"]).all()
-    assert (np.log(both["sd_nuts"] / both["sd"]).abs() < 0.06).all()
+    one, two = (found.summary.set_index("quantity").sort_index() for found in (exact, sampled))
+    assert set(one.index) == set(two.index) == {"baseline", "baseline_sd", "mu", "tau", "shift"}
+    assert ((one["mean"] - two["mean"]).abs() < 0.07 * one["sd"]).all()
+    assert (np.log(two["sd"] / one["sd"]).abs() < 0.07).all()
     assert list(exact.table["expression"]) == list(sampled.table["expression"])
 
 
