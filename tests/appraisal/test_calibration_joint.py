@@ -65,3 +65,23 @@ def test_the_hash_sees_what_computes_and_not_what_refuses(tmp_path: Path) -> Non
         hashes[name] = hash_of([path])
     assert hashes["base"] == hashes["other words"] == hashes["no refusal"]
     assert len({hashes["base"], hashes["another answer"], hashes["another branch"]}) == 3
+
+
+def test_a_function_that_only_refuses_can_be_left_out(tmp_path: Path) -> None:
+    check = "def check(x):\n    low = x < 0\n    for y in x:\n        if low:\n            raise a(y)\n\n\n"
+    base = "from b import a\n\n\ndef f(x):\n    check(x)\n    return a(x)\n\n\n"
+    texts = {
+        "with": base + check,
+        "another": base + check.replace("x < 0", "x < 1"),
+        "without": base.replace("    check(x)\n", ""),
+        "an answer": base + check.replace("low = x < 0", "x[0] = 1"),
+        "a result": base + check + "    return low\n",
+    }
+    hashes = {}
+    for name, text in texts.items():
+        path = tmp_path / "module.py"
+        path.write_text(text.replace("\n\n\n    return low", "\n    return low"), encoding="utf-8")
+        hashes[name] = hash_of([path], checks=False), hash_of([path])
+    assert hashes["with"][0] == hashes["another"][0] == hashes["without"][0]
+    assert len({hashes[name][0] for name in ("with", "an answer", "a result")}) == 3
+    assert len({hashes[name][1] for name in texts}) == 5

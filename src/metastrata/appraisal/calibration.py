@@ -273,4 +273,4 @@ def source_hash(files: Sequence[str] = MODEL_SOURCE) -> str:
     import metastrata.inference
 
     folder = Path(metastrata.inference.__file__).parent
-    return hash_of(path for name in files for path in sorted(folder.glob(name)))
+    return hash_of((path for name in files for path in sorted(folder.glob(name))), checks=False)

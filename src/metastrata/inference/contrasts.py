@@ -39,6 +39,7 @@ def difference(tree: Tree, a: int, b: int) -> NormalMixture:
     if not tree.between.t.any():
         return NormalMixture(np.ones(1), np.zeros(1), np.zeros(1))
     smooth_part, apart = _smooth_part(tree, a, b)
+    smooth_part = smooth_part / np.max(smooth_part)
     fine = graded(tree.between)
     heavy = any(tree.strata[s][0].mean.infinite_sd for s in (a, b))
     return _times_spike(fine, apart, np.einsum("fo,od->fd", tree.between.onto(fine), smooth_part), heavy)
@@ -163,9 +164,9 @@ def _times_spike(fine: ScaleRule, apart: Bumps, smooth: Floats, heavy: bool) -> 
     spike, own = 2 * fine.t[:, None] ** 2, apart.width**2
     tilt, top = _tilt(apart, smooth, spike)
     from_top = apart.x - apart.x[top][:, None]
-    fitted = apart.fit(smooth * np.exp(-tilt * from_top))
-    at, height = apart.x + tilt * own, np.exp(tilt * from_top + 0.5 * tilt**2 * own)
-    weight = fitted * height * normal_density(at, spike + own)
+    fitted, at = apart.fit(smooth * np.exp(-tilt * from_top)), apart.x + tilt * own
+    with np.errstate(over="ignore", invalid="ignore"):  # far from the top, where nothing is expected
+        weight = fitted * np.exp(tilt * from_top + 0.5 * tilt**2 * own) * normal_density(at, spike + own)
     # What should be nothing is rounding, which the spike may blow up: leave it out.
     expected = np.maximum(smooth, 0) * apart.width * normal_density(apart.x, spike + own)
     weight = np.where(expected > FAINT * np.max(expected), weight, 0.0)

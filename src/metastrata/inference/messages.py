@@ -160,10 +160,14 @@ class Tree:
         return np.asarray(self.density * self.grid.quadrature)
 
     def cavity(self, *left_out: int) -> Floats:
-        """Posterior density with the messages of some strata left out, as bumps of mu, shape (omega, bump)."""
+        """Posterior density with the messages of some strata left out, as bumps of mu, shape (omega, bump).
+
+        What two strata of thousands of studies say is beyond any floating-point number: then it is taken down, which
+        is a factor that differences between strata do not see.
+        """
         log = self._log_joint - self.log_evidence - sum(self.messages[s] for s in left_out)
         with np.errstate(under="ignore"):
-            return self.grid.fit(np.exp(np.minimum(log, 600.0)))
+            return self.grid.fit(np.exp(log - max(float(np.max(log)) - 600.0, 0.0)))
 
     @cached_property
     def strata(self) -> list[tuple[StratumMixture, float]]:

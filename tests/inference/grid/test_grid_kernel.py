@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -130,3 +132,17 @@ def test_draws_follow_the_integrals(case: str) -> None:
         rank = known[name].cdf(values)  # uniform, if the draws are right
         assert np.mean(rank) == pytest.approx(0.5, abs=0.02), name
         assert np.std(rank) == pytest.approx(np.sqrt(1 / 12), abs=0.012), name
+
+
+def test_contrasts_of_thousands_of_studies() -> None:
+    """What two strata of 1,500 studies say is beyond any floating-point number; the lattice kernel has the answer."""
+    rng = np.random.default_rng(5)
+    se = rng.uniform(0.05, 0.5, 3000)
+    y = 0.2 + rng.normal(0, 0.15, 3000) + se * rng.standard_normal(3000)
+    effects = ms.Effects.from_estimates(y, se, stratum=[("a", "b")[i % 2] for i in range(3000)])
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(0.5)", "omega": "half_normal(0.5)"}
+    design = arrange(ms.Model(priors=priors), effects)
+    found, wanted = solve(replace(design, form=normal_form(design))), solve(design)
+    for name in ("contrast[a - b]", "mu", "omega"):
+        assert found[name].mean == pytest.approx(wanted[name].mean, abs=1e-5 * wanted[name].sd), name
+        assert found[name].sd == pytest.approx(wanted[name].sd, rel=1e-5), name

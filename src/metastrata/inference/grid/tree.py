@@ -142,11 +142,13 @@ class Tree:
         return np.asarray(np.log(np.maximum(blurred, LEAST)) + shift[:, None, None, None])
 
     def _known_elsewhere(self, s: int) -> Floats:
-        """What the priors and the other strata say of the mean of a stratum, shape (outer, x)."""
-        bias, cavity = self.shifts[s], self.cavity(s)
+        """Log of what the priors and the other strata say of the mean of a stratum, shape (outer, x)."""
+        bias, (cavity, top) = self.shifts[s], self._cavity(s)
         if bias is None:
-            return self.grid.blurred(cavity, self.between.t**2).sum(1)
-        return multiply(cavity[:, 0], bias.kernel(self.grid.x, self.grid, back=True).T)
+            rest = self.grid.blurred(cavity, self.between.t**2).sum(1)
+        else:
+            rest = multiply(cavity[:, 0], bias.kernel(self.grid.x, self.grid, back=True).T)
+        return np.asarray(np.log(np.maximum(rest, LEAST)) + top)
 
     @cached_property
     def _log_base(self) -> Floats:
@@ -181,11 +183,16 @@ class Tree:
         return np.asarray(self.density * self.grid.quadrature)
 
     def cavity(self, *left_out: int) -> Floats:
-        """The posterior without some strata, as bumps of mu, shape (outer, omega, bump)."""
+        """The posterior without some strata, up to a factor, as bumps of mu, shape (outer, omega, bump)."""
+        return self._cavity(*left_out)[0]
+
+    def _cavity(self, *left_out: int) -> tuple[Floats, float]:
+        """The same, and the log of the factor: what many studies say is beyond any floating-point number."""
         keep = [s for s in range(len(self.branches)) if s not in left_out]
         log = self._log_base - self.log_evidence + self.messages[keep].sum(0)
+        top = float(log.max())
         with np.errstate(under="ignore"):
-            return self.grid.fit(np.exp(np.minimum(log, MOST)))
+            return self.grid.fit(np.exp(log - top)), top
 
     @cached_property
     def strata(self) -> tuple[StratumPosterior, ...]:
@@ -197,7 +204,7 @@ class Tree:
         """Posterior of each stratum, and its total before normalising, which should be 1."""
         found = []
         for s, branch in enumerate(self.branches):
-            log = self.outer.joint(branch, np.log(np.maximum(self._known_elsewhere(s), LEAST)))
+            log = self.outer.joint(branch, self._known_elsewhere(s))
             with np.errstate(under="ignore"):
                 joint = np.exp(np.minimum(log, MOST))
             total = float(np.sum(joint * self.home(s).quadrature))
