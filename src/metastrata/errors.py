@@ -180,7 +180,20 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean '{folded[match[0]]}'?" if match else ""
 
 
+SHOWN, MANY = 12, 20
+
+
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:
-    """Say that `name` is not one of `choices`, list them and name the closest."""
-    options = list(choices)
-    return f"unknown {what} '{name}': choose from {', '.join(options)}{nearest(name, options)}"
+    """Say that `name` is not one of `choices`, list them, of many the closest and the first, and name the closest."""
+    options = list(dict.fromkeys(choices))
+    return f"unknown {what} '{name}': choose from {_listed(name, options)}{nearest(name, options)}"
+
+
+def _listed(name: str, options: list[str]) -> str:
+    """All names in their order; of many a dozen, those like `name` and then the first, and how many others."""
+    if len(options) <= MANY:
+        return ", ".join(options)
+    folded = {option.casefold(): option for option in options}
+    like = [folded[match] for match in difflib.get_close_matches(name.casefold(), list(folded), n=6, cutoff=0.6)]
+    shown = list(dict.fromkeys([*like, *options]))[:SHOWN]
+    return f"{', '.join(shown)} and {len(options) - len(shown):,} others"
