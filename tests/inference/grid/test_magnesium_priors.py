@@ -36,5 +36,6 @@ def test_six_priors(tau: str, sampled: tuple[float, float], exact: tuple[float, 
     model = ms.Model(mean="common", heterogeneity="common", priors=priors, likelihood="exact")
     found = solve(arrange(model, ms.effect_sizes(frame, "OR")), tolerance=1e-4)
     ratio, tau_median = math.exp(float(found["mu"].quantile(0.5))), float(found["tau[rct]"].quantile(0.5))
+    assert found.error < 1e-4
     assert (ratio, tau_median) == pytest.approx(exact, abs=1.1e-3)
     assert (ratio, tau_median) == pytest.approx(sampled, abs=3e-3)
