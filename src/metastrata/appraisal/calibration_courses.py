@@ -17,26 +17,25 @@ MONTHS = ((1.0, 3.0, 6.0), (1.0, 6.0), (3.0,), (3.0, 12.0), (1.0, 3.0, 6.0, 12.0
 
 
 def scenarios() -> Sequence[JointScenario]:
-    """Every part of a course at least once: a new one is one line more."""
+    """Every part of a course at least once, two scalars at a time: a new one is one line more."""
     return (
-        _made("a walk over months", 1, Course(priors={**MU, "tau": "half_normal(0.4)", "step": "half_normal(0.2)",
-                                                      "rho": 0.9})),
+        _made("a walk over months", 1,
+              Course(priors={**MU, "tau": "half_normal(0.4)", "step": "half_normal(0.2)", "rho": 0.9})),
         _made("a walk by visits, rho not known, exchangeable designs", 2,
               Course(clock="visits", mean="exchangeable",
-                     priors={**MU, "tau": 0.2, "step": "half_normal(0.3)", "rho": "uniform(0, 1)",
-                             "omega": "half_normal(0.4)"})),
+                     priors={**MU, "tau": 0.2, "step": 0.3, "rho": "uniform(0, 1)", "omega": "half_normal(0.4)"})),
         _made("autoregressive mean and studies", 1,
               Course(path="autoregressive", deviations="autoregressive", clock="visits",
                      priors={**MU, "tau": 0, "tau_time": "half_normal(0.4)", "phi": "uniform(0, 1)",
-                             "sd_course": "half_normal(0.5)", "phi_course": 0.7, "rho": 0.8})),
+                             "sd_course": 0.4, "phi_course": 0.7, "rho": 0.8})),
         _made("separate times, studies walk, constant rho not known, biased designs", 2,
               Course(path="separate", deviations="random_walk", correlation="constant", mean="biased", reference="rct",
-                     priors={**MU, "tau": "half_normal(0.4)", "tau_time": "half_normal(0.2)",
-                             "rho": "uniform(-0.2, 0.9)", "bias": "normal(0, 0.4)"})),
+                     priors={**MU, "tau": 0.3, "tau_time": "half_normal(0.2)", "rho": "uniform(-0.2, 0.9)",
+                             "bias": "normal(0, 0.4)"})),
         _made("autoregressive mean, its correlation not known, independent levels", 2,
               Course(path="autoregressive", mean="independent",
-                     priors={**MU, "tau": "half_normal(0.4)", "sd_course": "half_normal(0.5)",
-                             "phi_course": "uniform(0, 1)", "rho": 0.9})),
+                     priors={**MU, "tau": 0.3, "sd_course": "half_normal(0.5)", "phi_course": "uniform(0, 1)",
+                             "rho": 0.9})),
     )  # fmt: skip
 
 
