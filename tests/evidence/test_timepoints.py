@@ -120,3 +120,10 @@ def test_a_plan_counts_a_study_once(tmp_path: Path) -> None:
     plan.write_text(text.replace("[effects]", '[effects]\ntimepoint = "all"'))
     with pytest.raises(ms.PlanError, match=r"counts a study once.*\[visits\]"):
         ms.read_plan(plan)
+
+
+def test_visits_are_counted_as_one_study() -> None:
+    found = ms.effect_sizes(table(ROWS[:3]), measure="GEN", timepoint="all")
+    assert not any("two studies" in note.message for note in found.notes)
+    two = ms.effect_sizes(table(), measure="GEN", timepoint="all")
+    assert [note.code for note in two.notes] == ["F49"]

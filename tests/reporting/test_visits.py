@@ -197,3 +197,14 @@ def test_one_trial_at_two_visits_has_a_course_of_its_own(frailty: Path) -> None:
         means.append(c @ np.linalg.solve(v, y))
     weight = np.exp(np.array(logs) - max(logs))
     np.testing.assert_allclose(own["mean"], weight @ np.array(means) / weight.sum(), rtol=2e-4)
+
+
+def test_a_visit_that_only_the_course_uses_is_doubted_too(tmp_path: Path) -> None:
+    printed = (
+        "study,design,endpoint,timepoint_months,n_treated,mean_treated,sd_treated,n_control,mean_control,sd_control,"
+    )
+    rows = ["scale_min,scale_max,source", "Lee,rct,pain,3,20,5,2,20,11,2,0,10,a", "Lee,rct,pain,6,20,5,2,20,6,2,0,10,a",
+            "Roy,cohort,pain,6,20,5,2,20,6,2,0,10,a"]  # fmt: skip
+    plan = PLAN.replace('measure = "GEN"', 'measure = "SMD"')
+    with pytest.raises(ms.TableError, match=r"row 2.*mean_control"):
+        ms.run(write(tmp_path, plan, printed + "\n".join(rows) + "\n"), tmp_path / "run", engine="exact")

@@ -242,10 +242,11 @@ def _two_strata(items: Sequence[Effect]) -> list[Fault]:
 def _few(items: Sequence[Effect], endpoint: str, strata: Collection[str]) -> list[Fault]:
     """F46, F49 to F51, F54: how much so many studies in so many strata can say."""
     sizes: dict[str, int] = defaultdict(int)
-    for item in items:
-        sizes[item.stratum] += 1
+    once = {(item.stratum, item.study): item for item in items}  # a study may stand at several visits
+    for stratum, _ in once:
+        sizes[stratum] += 1
     found = []
-    k = len(items)
+    k = len(once)
     if len(strata) > 1 and len(sizes) == 1:
         found.append(_about(endpoint, "F46", f"only the stratum {items[0].stratum} has studies: there is no SD between "
                             "strata to estimate", "note"))  # fmt: skip

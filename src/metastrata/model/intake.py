@@ -14,7 +14,7 @@ from metastrata.model.figure_intake import figure_faults
 from metastrata.model.natural_course_intake import natural_course_faults
 from metastrata.model.plan import Alternative, Plan
 from metastrata.model.prior_review import review
-from metastrata.model.visit_intake import derive_visits
+from metastrata.model.visit_intake import derive_visits, visit_doubts
 
 
 def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects, list[Fault]]:
@@ -50,7 +50,11 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         elif not any(fault.endpoint == name for fault in more):
             few += _none_or_one(name, effects)
     more += figure_faults(plan, studies) if alternative is None else []
-    more += derive_visits(plan, studies)[1] if alternative is None and plan.visits is not None else []
+    visits: list[Fault] = []
+    if alternative is None and plan.visits is not None:
+        at_visits, found = derive_visits(plan, studies)
+        more += found
+        visits = visit_doubts(at_visits, effects, options)
     if alternative is None and not any(fault.stops for fault in (*faults, *more)):
         more += natural_course_faults(plan, effects)
     known = dict.fromkeys(row.text("study") for row in studies.rows)
@@ -59,6 +63,7 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
             if name not in known:
                 raise InputError(f"{plan.path.name}: alternative '{alternative.name}': {unknown('study', name, known)}")
     doubts = [*studies.notes, *effects.notes, *few, *_unchecked(studies, effects), *_doubts(plan, effects, alternative)]
+    doubts += visits
     doubts += review(plan, effects, alternative)
     doubts = settle(doubts, plan.acknowledgements) + _idle(plan, doubts, known)
     quiet = tuple(fault for fault in doubts if not fault.stops)

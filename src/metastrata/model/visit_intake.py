@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from metastrata.errors import Fault, TableError
 from metastrata.evidence.effects import Effects, derive_effects
+from metastrata.evidence.recipes import Options
+from metastrata.evidence.screening_rows import row_doubts
 from metastrata.evidence.studies import Studies, load_studies
 from metastrata.model.plan import Plan
 
@@ -17,6 +19,12 @@ def derive_visits(plan: Plan, studies: Studies) -> tuple[Effects, list[Fault]]:
     return derive_effects(
         studies, options, better=plan.better, strata=tuple(plan.strata), endpoints=tuple(plan.visits.endpoints)
     )
+
+
+def visit_doubts(visits: Effects, main: Effects, options: Options) -> list[Fault]:
+    """What the checks of single rows doubt about visits that the analysis of one time point does not use."""
+    used = {item.row for item in main.items}
+    return row_doubts([item for item in visits.items if item.row not in used], options)
 
 
 def visit_effects(plan: Plan) -> Effects:
