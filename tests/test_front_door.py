@@ -109,6 +109,8 @@ PUBLIC = {
     "explain",
     "EndpointsTogether",
     "EndpointsFit",
+    "EndpointScores",
+    "score_endpoints",
     "exchangeable_endpoints",
     "ArmChanges",
     "arm_changes",

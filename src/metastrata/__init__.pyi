@@ -94,6 +94,8 @@ from .appraisal.joint_events import JointEvents as JointEvents
 from .appraisal.joint_events import joint_events as joint_events
 from .appraisal.endpoints import EndpointsTogether as EndpointsTogether
 from .appraisal.endpoints import exchangeable_endpoints as exchangeable_endpoints
+from .appraisal.endpoint_scores import EndpointScores as EndpointScores
+from .appraisal.endpoint_scores import score_endpoints as score_endpoints
 from .appraisal.courses import CourseFit as CourseFit
 from .appraisal.courses import fit_course as fit_course
 from .appraisal.natural_course import NaturalCourse as NaturalCourse
