@@ -31,7 +31,7 @@ from metastrata.model.plan_sections import ConclusionText, Frozen, TableSection
 from metastrata.model.plan_sections import EffectChoices as EffectChoices
 from metastrata.model.plan_sections import Endpoint as Endpoint
 from metastrata.model.plan_sections import ModelChoices as ModelChoices
-from metastrata.model.plan_together import TogetherChoices
+from metastrata.model.plan_together import TogetherChoices, TogetherSection
 from metastrata.model.plan_visits import VisitsChoices
 from metastrata.model.prior_support import stated_priors
 from metastrata.model.reporting_items import ITEMS
@@ -67,7 +67,7 @@ class Plan(Frozen):
     formats: list[str] = Field(default_factory=lambda: ["html"])
     checklist: dict[str, str] = Field(default_factory=dict)
     classical: ClassicalChoices = ClassicalChoices()
-    endpoints_together: TogetherChoices | None = None
+    endpoints_together: TogetherSection | None = None
     safety: SafetyChoices | None = None
     visits: VisitsChoices | None = None
     natural_course: NaturalCourseChoices | None = None
@@ -83,8 +83,10 @@ class Plan(Frozen):
         priors = stated_priors(self.statistical_model())
         for entry in self.elicited:
             entry.prior_of(priors)
-        if self.endpoints_together is not None:
+        if isinstance(self.endpoints_together, TogetherChoices):
             self.endpoints_together.check_endpoints(self.endpoints)
+        elif self.endpoints_together is not None:
+            self.endpoints_together.check_against(self.model, self.endpoints, self.strata)
         if self.visits is not None:
             self.visits.check_names(self.endpoints, self.strata)
         if self.natural_course is not None:

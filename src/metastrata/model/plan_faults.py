@@ -11,6 +11,7 @@ from metastrata.evidence.effects import Better
 from metastrata.model.plan_elicited import ElicitedEntry
 from metastrata.model.plan_events import Absolute, SafetyChoices
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
+from metastrata.model.plan_joint import MODES, JointChoices, JointVariant
 from metastrata.model.plan_natural_course import NaturalCourseChoices, NaturalCourseSweep, NaturalCourseVariant
 from metastrata.model.plan_sections import (
     Acknowledge,
@@ -25,7 +26,7 @@ from metastrata.model.plan_sections import (
     Responders,
     TableSection,
 )
-from metastrata.model.plan_together import TogetherChoices, TogetherVariant
+from metastrata.model.plan_together import TOGETHER_MODES, TogetherChoices, TogetherVariant
 from metastrata.model.plan_visits import VisitsChoices, VisitsVariant
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -69,20 +70,31 @@ _WANTED = {
 def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> Fault:
     """One fault of a plan in a plain sentence; `plan` is the class whose keys stand outside any section."""
     place = _place(error["loc"], content)
-    return Fault(_sentence(error, place, plan), code=_code(place) if place else "")
+    return Fault(_sentence(error, place, plan, _sections(content)), code=_code(place) if place else "")
 
 
-def _sentence(error: Any, place: list[str], plan: type[BaseModel]) -> str:
+def _sections(content: dict[str, Any]) -> dict[str, type[BaseModel]]:
+    """The classes that know the keys of each section; those of [endpoints_together] depend on its mode."""
+    together = content.get("endpoints_together")
+    joint = isinstance(together, dict) and together.get("mode") in MODES
+    return _SECTIONS | {"endpoints_together": JointChoices, "variants": JointVariant} if joint else _SECTIONS
+
+
+def _sentence(error: Any, place: list[str], plan: type[BaseModel], sections: dict[str, type[BaseModel]]) -> str:
     where = ".".join(place) or "plan"
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
         parts = [name for part in reversed(place[:-1]) for name in (f"{place[0]}.{part}", part)]
-        section = next((_SECTIONS[part] for part in parts if part in _SECTIONS), plan)
+        section = next((sections[part] for part in parts if part in sections), plan)
         section = Alternative if place[0].startswith("alternative '") else section
         fields = [f.alias or name for name, f in section.model_fields.items() if name not in ("path", "sha256")]
         return f"unknown key '{where}'{nearest(place[-1], fields)} (keys: {', '.join(fields)})"
     if kind == "missing":
         return f"'{where}' is missing{_choices_of(place[-1])}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = error.get("ctx", {}).get("tag")
+        mode = f"{where}.mode = {tag!r}" if tag is not None else f"'{where}.mode' is missing"
+        return f"{mode}: choose from {', '.join(TOGETHER_MODES)}{nearest(str(tag or ''), TOGETHER_MODES)}"
     if kind == "literal_error":
         choices = [c.strip(" '") for c in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{where} = {seen!r}: choose from {', '.join(choices)}{nearest(str(seen), choices)}"
@@ -100,6 +112,8 @@ def _toml(value: Any) -> str:
 def _place(location: tuple[Any, ...], content: dict[str, Any]) -> list[str]:
     """The keys that lead to a fault; an alternative goes by its name."""
     place = [str(part) for part in location if not _is_branch(part)]
+    if len(place) > 1 and place[0] == "endpoints_together" and place[1] in TOGETHER_MODES:
+        del place[1]  # the branch of the mode
     if len(place) > 1 and place[0] == "alternatives" and place[1].isdigit():
         entry = content["alternatives"][int(place[1])]
         name = entry.get("name", int(place[1]) + 1) if isinstance(entry, dict) else int(place[1]) + 1

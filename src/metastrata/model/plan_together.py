@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from metastrata.errors import unknown
 from metastrata.model.model import Model
+from metastrata.model.plan_joint import MODES, JointChoices
 from metastrata.model.plan_sections import Frozen, PriorText, Rho
 
 Domains = dict[str, Annotated[list[str], Field(min_length=1)]]
@@ -63,3 +64,7 @@ class TogetherChoices(Frozen):
                         raise ValueError(f"{where}: '{endpoint}' stands in '{seen[endpoint]}' already: it would count "
                                          "twice")  # fmt: skip
                     seen[endpoint] = domain
+
+
+TogetherSection = Annotated[TogetherChoices | JointChoices, Field(discriminator="mode")]
+TOGETHER_MODES = ("exchangeable", *MODES)

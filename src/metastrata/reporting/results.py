@@ -24,7 +24,7 @@ from metastrata.plots.tables import verdict
 from metastrata.reporting.absolute import counts, risks
 from metastrata.reporting.natural_courses import CourseOfEndpoint, as_record
 from metastrata.reporting.robustness import Robustness
-from metastrata.reporting.together import MAIN
+from metastrata.reporting.together import MAIN, SINGLE, Together
 from metastrata.reporting.visits import VisitsResult, visits_json
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class RunResult:
     sensitivity: pd.DataFrame
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Fault, ...] = ()
-    endpoints_together: pd.DataFrame | None = None
+    endpoints_together: Together | None = None
     safety: RunResult | None = None
     visits: tuple[VisitsResult, ...] = ()
     natural_courses: tuple[CourseOfEndpoint, ...] = ()
@@ -105,7 +105,7 @@ class RunResult:
     def status(self) -> str:
         """The verdict: "unreliable" if any fit, main or alternative, did not pass the gate."""
         states = [e.status for e in self.endpoints] + list(self.sensitivity["status"])
-        states += [] if self.endpoints_together is None else list(self.endpoints_together["status"])
+        states += [] if self.endpoints_together is None else list(self.endpoints_together.rows["status"])
         states += [] if self.safety is None else [self.safety.status]
         states += [state for one in self.visits for state in one.rows["status"]]
         states += [status for course in self.natural_courses for status in course.statuses]
@@ -239,10 +239,12 @@ def _from_p_values(result: RunResult) -> dict[str, int]:
 
 def _together(result: RunResult) -> dict[str, Any]:
     """The endpoints of one trial taken together, if the plan asks for it."""
-    choices = result.plan.endpoints_together
-    if choices is None:
+    choices, found = result.plan.endpoints_together, result.endpoints_together
+    if choices is None or found is None:
         return {}
-    content = {**choices.model_dump(), "main": MAIN, "rows": records(result.endpoints_together)}
+    content = {**choices.model_dump(), "main": MAIN, "rows": records(found.rows), **found.facts}
+    if found.scores is not None:
+        content |= {"single": SINGLE, "scores": records(found.scores)}
     return {"endpoints_together": content}
 
 

@@ -107,7 +107,7 @@ def calculate(job: Job) -> RunResult:
     job, variants = with_alternatives(job, effects)
     plan = job.plan
     with job.timing("endpoints together"):
-        together = fit_together(plan, effects, job.seed)
+        together = fit_together(plan, effects, job.seed, job.settings, job.say)
     with job.timing("visits"):
         visits = fit_visits(plan, job.seed)
     for one in visits:
@@ -165,7 +165,8 @@ def write_results(job: Job, result: RunResult, folder: Path) -> None:
     if len(result.sensitivity):
         (folder / "sensitivity.csv").write_text(csv_text(result.sensitivity), encoding="utf-8")
     if result.endpoints_together is not None:
-        (folder / "endpoints_together.csv").write_text(csv_text(result.endpoints_together), encoding="utf-8")
+        for name, table in result.endpoints_together.tables().items():
+            (folder / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
     if result.visits:
         (folder / "visits.csv").write_text(csv_text(visits_table(result.visits)), encoding="utf-8")
     for course in result.natural_courses:

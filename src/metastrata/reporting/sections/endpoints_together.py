@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metastrata.reporting.document import BREAK, Block, Column, Heading, Paragraph, Section, Table, Text, faint, text
 from metastrata.reporting.record import Node
+from metastrata.reporting.sections.endpoints_joint import build_joint
 from metastrata.reporting.sections.source import Source
 
 INTRODUCTION = (
@@ -22,6 +23,8 @@ def build(report: Source) -> Section | None:
     if "endpoints_together" not in report.results:
         return None
     found = report.results["endpoints_together"]
+    if found.raw["mode"] != "exchangeable":
+        return build_joint(report)
     priors = [text(f"{name} ~ ", prior.words(), "; ") for name, prior in found["priors"].items()]
     said = text(INTRODUCTION, found["rho"].plain(), " (", found["rho_source"].words(), "). Priors: ", *priors,
                 "each domain by itself, by integration. Intervals are 95 % credible intervals.")  # fmt: skip
