@@ -92,12 +92,13 @@ def joint(given: argparse.Namespace) -> None:
     for kind, models in SETS.items():
         if given.set not in kind:
             continue
+        source = models.source_hash  # now: the files may change while this runs
         for i, scenario in enumerate(models.scenarios()):
             if given.only in scenario.name:
                 start, count = time.process_time(), min(given.replications, 200)
                 found = calibrate_joint(scenario, replications=count, seed=2026 + i)
                 kept = {"set": kind, **entry(found, count, time.process_time() - start)}
-                record(given.file, "joint", f"{scenario.name} | exact", kept, models.source_hash)
+                record(given.file, "joint", f"{scenario.name} | exact", kept, source)
                 print("joint", scenario.name, found.worst, found.failed, flush=True)
 
 
