@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,17 +85,24 @@ def score_endpoints(effects: Effects, models: Mapping[str, Model]) -> EndpointSc
     >>> table[["model", "difference"]].round(1).values.tolist()
     [['alone', 0.0], ['both', 1.1]]
     """
+    if not models:
+        raise InputError("models maps a name to each model to be scored")
+    studies = tuple(dict.fromkeys(effects.studies))
+    return scored(
+        studies,
+        {
+            name: alone(model, effects) if model.endpoints == "independent" else _together(model, effects)
+            for name, model in models.items()
+        },
+    )
+
+
+def scored(studies: Sequence[str], scores: Mapping[str, Floats]) -> EndpointScores:
+    """Log predictive densities of studies left out, by model, as tables."""
     import pandas as pd
 
     from metastrata.appraisal.frames import Shown
 
-    if not models:
-        raise InputError("models maps a name to each model to be scored")
-    studies = tuple(dict.fromkeys(effects.studies))
-    scores = {
-        name: _alone(model, effects, studies) if model.endpoints == "independent" else _together(model, effects)
-        for name, model in models.items()
-    }
     first = next(iter(scores.values()))
     rows = []
     for name, found in scores.items():
@@ -114,11 +121,11 @@ def _together(model: Model, effects: Effects) -> Floats:
     return left_out_densities(solve_joint(joint_problem(model, effects)[0]))
 
 
-def _alone(model: Model, effects: Effects, studies: tuple[str, ...]) -> Floats:
+def alone(model: Model, effects: Effects) -> Floats:
     """Each endpoint by itself: the log evidence with a study less that without it, summed over its endpoints."""
     from metastrata.inference.exact import solve
 
-    found = dict.fromkeys(studies, 0.0)
+    found = dict.fromkeys(effects.studies, 0.0)
     linked = model.mean in ("exchangeable", "biased") or model.heterogeneity == "exchangeable"
     for endpoint in effects.endpoints:
         own = effects.endpoint(endpoint)
@@ -131,4 +138,4 @@ def _alone(model: Model, effects: Effects, studies: tuple[str, ...]) -> Floats:
             if len(rest) < 2:
                 raise ModelError(f"without {study} one study of {endpoint} is left: there is nothing to foretell from")
             found[study] += whole - solve(arrange(model, rest)).log_evidence
-    return np.array([found[study] for study in studies])
+    return np.array(list(found.values()))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metastrata.inference.endpoints.fit import EndpointsFit
+from metastrata.inference.joint.prediction import all_study_effects
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +35,7 @@ class Place:
 
 
 def places(fit: EndpointsFit) -> Iterator[Place]:
-    """Every scalar of the posterior, in the order of a report; study effects where a study reports the endpoint."""
+    """Every scalar of the posterior but the study effects, in the order of a report."""
     packed, names = fit.packed, set(fit.names)
     pairs = [f"{a} - {b}" for i, a in enumerate(packed.strata) for b in packed.strata[i + 1 :]]
     for quantity in ORDER[:-1]:
@@ -50,20 +52,27 @@ def places(fit: EndpointsFit) -> Iterator[Place]:
         for place in asked:
             if _name(place) in names:
                 yield place
-    for g, e in np.argwhere(packed.there):
+
+
+def effects_of(fit: EndpointsFit) -> Iterator[tuple[Place, Any]]:
+    """The true effects that studies report, and their posteriors."""
+    packed = fit.packed
+    found = all_study_effects(fit.exact) if fit.engine == "exact" and fit.exact is not None else None
+    for g, e in np.argwhere(packed.there).tolist():
         study, endpoint = packed.studies[g], packed.endpoints[e]
-        yield Place("theta", (study, endpoint), endpoint, packed.strata[packed.stratum[g, e]], study)
+        place = Place("theta", (study, endpoint), endpoint, packed.strata[packed.stratum[g, e]], study)
+        yield place, found[g, e] if found is not None else fit.marginal("theta", study, endpoint)
 
 
 def _name(place: Place) -> str:
     return f"{place.quantity}[{', '.join(place.labels)}]" if place.labels else place.quantity
 
 
-def rows(fit: EndpointsFit, level: float, mid: float | None) -> list[list[Any]]:
-    """The rows of `summary`."""
+def rows(fit: EndpointsFit, level: float, mid: float | None, *, studies: bool = True) -> list[list[Any]]:
+    """The rows of `summary`, with or without the true effects of the studies."""
     found = []
-    for place in places(fit):
-        marginal = fit.marginal(place.quantity, *place.labels)
+    quantities = ((place, fit.marginal(place.quantity, *place.labels)) for place in places(fit))
+    for place, marginal in chain(quantities, effects_of(fit) if studies else ()):
         lower, median, upper = marginal.quantile([(1 - level) / 2, 0.5, (1 + level) / 2])
         statistics = [_at(dataset, place) for dataset in _statistics(fit)]
         found.append(

@@ -99,8 +99,10 @@ def _joint(
     """All endpoints in one model, beside each by itself."""
     import pandas as pd
 
-    from metastrata.appraisal.endpoint_scores import score_endpoints
-    from metastrata.appraisal.summaries import summary
+    from metastrata.appraisal.endpoint_scores import alone, scored
+    from metastrata.appraisal.summaries import columns
+    from metastrata.appraisal.summaries_endpoints import rows as rows_of
+    from metastrata.inference.joint.prediction import left_out_densities
 
     part = chosen(effects, choices.endpoints)
     models = {(v.name if v else MAIN): choices.model(plan.model, v) for v in (None, *choices.variants)}
@@ -112,14 +114,16 @@ def _joint(
             fits[name] = _fit(model, part, seed, settings if name == MAIN else {"engine": "exact", "draws": 100})
         except InputError as error:
             raise type(error)(f"{plan.path.name}: [endpoints_together], {name}: {error}") from None
-        table = pd.DataFrame(summary(fits[name])).query("quantity != 'theta'")
+        table = pd.DataFrame(rows_of(fits[name], 0.95, None, studies=False), columns=columns())
         tables.append(table.assign(analysis=name))
     say(f"  {fits[MAIN].status}{': ' + '; '.join(fits[MAIN].reasons) if fits[MAIN].reasons else ''}")
     rows = pd.concat(tables, ignore_index=True)
     rows.insert(0, "analysis", rows.pop("analysis"))
     facts = _facts(fits[MAIN])
     try:
-        scores = pd.DataFrame(score_endpoints(part, {SINGLE: plan.statistical_model(), **models}).table)
+        densities = {SINGLE: alone(plan.statistical_model(), part)}
+        densities |= {name: left_out_densities(fit.exact) for name, fit in fits.items() if fit.exact is not None}
+        scores = pd.DataFrame(scored(tuple(dict.fromkeys(part.studies)), densities).table)
     except ModelError as error:  # a design, or an endpoint, that hangs on one study
         return Together(rows, None, {**facts, "not_scored": str(error)})
     return Together(rows, scores, facts)

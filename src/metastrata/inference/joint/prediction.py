@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from metastrata.inference.joint.algebra import marginal_entries
+from metastrata.inference.joint.algebra import Given, marginal_entries, study_effects
 from metastrata.inference.joint.posterior import JointPosterior, Solved
 from metastrata.inference.joint.problem import Floats
+from metastrata.inference.mixtures import NormalMixture
+from metastrata.inference.thinning import thin
 
 CELLS = 2_000_000
 
@@ -30,6 +32,23 @@ def left_out_densities(posterior: JointPosterior) -> Floats:
     log = np.concatenate([_given_scalars(solved, slice(i, i + step)) for i in range(0, count, step)])
     top = (-log).max(axis=0)
     return np.asarray(-(np.log(solved.weight @ np.exp(-log - top)) + top))
+
+
+def all_study_effects(posterior: JointPosterior) -> dict[tuple[int, int], NormalMixture]:
+    """The posteriors of all true effects by study and slot, as ``posterior["theta[study, slot]"]`` gives one."""
+    solved = posterior.solved
+    problem, (g, m) = solved.problem, solved.problem.y.shape
+    step, count = max(1, CELLS // (g * m * (m + len(problem.coefficients)))), len(solved.weight)
+    means, variances = [], []
+    for i in range(0, count, step):
+        part = slice(i, i + step)
+        phi, found = {name: values[part] for name, values in solved.phi.items()}, solved.found
+        given = Given(found.log_likelihood[part], found.mean[part], found.covariance[part])
+        mean, covariance = study_effects(problem, phi, given, np.arange(g))
+        means.append(mean)
+        variances.append(np.einsum("ngii->ngi", covariance))
+    mean, sd = np.concatenate(means), np.sqrt(np.maximum(np.concatenate(variances), 0.0))
+    return {(k, i): thin(NormalMixture(solved.weight, mean[:, k, i], sd[:, k, i])) for k, i in np.ndindex(g, m)}
 
 
 def _given_scalars(solved: Solved, part: slice) -> Floats:
