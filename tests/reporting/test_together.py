@@ -46,7 +46,13 @@ def test_the_frailty_plan_pools_within_domains_and_says_so(folder: Path) -> None
         ('function = ["grip", "walk_4m"]\n', 'function = ["gripp", "walk_4m"]\n', "did you mean 'grip'"),
         ('function = ["grip", "walk_4m"]\n', 'function = ["grip", "il_17"]\n', "'il_17' stands in 'function' already"),
         ("rho = 0.5\n", "rho = 1.5\n", "rho"),
-        ('mode = "exchangeable"', 'mode = "correlated"', "mode"),
+        ('mode = "exchangeable"', 'mode = "exchangable"', "did you mean 'exchangeable'"),
+        (
+            'mode = "exchangeable"\n',
+            "",
+            "'endpoints_together.mode' is missing: choose from exchangeable, correlated, offset",
+        ),
+        ('mode = "exchangeable"', 'mode = "correlated"', "unknown key 'endpoints_together.rho'"),
         ('priors = { mu = "normal(0, 1)", tau = "half_normal(0.3)" }', 'priors = { mu = "normal(0, 1)" }', "tau"),
     ],
 )

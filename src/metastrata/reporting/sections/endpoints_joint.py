@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from metastrata.reporting.document import BREAK, Block, Bullets, Column, Heading, Paragraph, Section, Table, Text, text
-from metastrata.reporting.document import faint as faint_
+from metastrata.reporting.document import (
+    BREAK,
+    Block,
+    Bullets,
+    Column,
+    Heading,
+    Paragraph,
+    Section,
+    Table,
+    Text,
+    faint,
+    joined,
+    text,
+)
 from metastrata.reporting.record import Node
 from metastrata.reporting.sections.source import Source
 
 LEARNED = ("rho", "rho_within", "offset", "omega_offset", "omega", "tau")
 SAID = {
-    "rho": "correlation of true effects (rho)",
-    "rho_within": "correlation of errors (rho_within)",
-    "offset": "what the design adds (offset)",
-    "omega_offset": "its spread over endpoints (omega_offset)",
-    "omega": "spread of designs (omega)",
-    "tau": "spread of studies (tau)",
+    "rho": "Correlation of true effects (rho)",
+    "rho_within": "Correlation of errors (rho_within)",
+    "offset": "What the design adds (offset)",
+    "omega_offset": "Its spread over endpoints (omega_offset)",
+    "omega": "Spread of designs (omega)",
+    "tau": "Spread of studies (tau)",
 }
 CLEAR = 2.0  # standard errors
 
@@ -58,7 +70,7 @@ def _analyses(found: Node) -> list[str]:
 def _head(found: Node, name: str) -> Text:
     """The name of an analysis, with why it is there."""
     variant = found["variants"].find(name=name)
-    return text(name, BREAK, faint_(variant["why"].words())) if variant and variant.raw["why"] else (name,)
+    return text(name, BREAK, faint(variant["why"].words())) if variant and variant.raw["why"] else (name,)
 
 
 def _means(report: Source, found: Node) -> Table:
@@ -105,7 +117,7 @@ def _learned(report: Source, found: Node) -> Table:
                      for name in names]  # fmt: skip
             where = [part for part in (_label(report, endpoint) if endpoint else (),
                                        report.label(stratum) if stratum else ()) if part]  # fmt: skip
-            of = text(*(p for i, part in enumerate(where) for p in ((", ", part) if i else (part,))))
+            of = joined(where)
             lines.append(
                 (text(SAID[quantity], *((": ", of) if of else ())), *(c.interval() if c else () for c in cells))
             )
@@ -141,8 +153,7 @@ def _reading(found: Node) -> Text:
                     "assumptions, not for their fit.")  # fmt: skip
     said = [text(row["model"].words(), " (", row["difference"].num(1), ", SE ", row["se_difference"].num(1), ")")
             for row in clear]  # fmt: skip
-    pieces = [p for i, part in enumerate(said) for p in ((", ", part) if i else (part,))]
-    return text(start, "More than twice its standard error from the endpoints by themselves: ", *pieces, ".")
+    return text(start, "More than twice its standard error from the endpoints by themselves: ", *joined(said), ".")
 
 
 def _assumed(found: Node) -> tuple[Text, ...]:
@@ -157,8 +168,7 @@ def _assumed(found: Node) -> tuple[Text, ...]:
                       found["within_source"].words(), "): an assumption, not an estimate.")  # fmt: skip
     elif within.raw:
         pairs = [text(a, " and ", b, " ", r.plain()) for a, others in within.items() for b, r in others.items()]
-        pieces = [p for i, part in enumerate(pairs) for p in ((", ", part) if i else (part,))]
-        errors = text("The errors of two endpoints of one study are correlated: ", *pieces, " (",
+        errors = text("The errors of two endpoints of one study are correlated: ", *joined(pairs), " (",
                       found["within_source"].words(), "): an assumption, not an estimate.")  # fmt: skip
     else:
         errors = ("The covariances of the errors of two endpoints of one study are known.",)
@@ -177,4 +187,8 @@ def _assumed(found: Node) -> tuple[Text, ...]:
                       "handful of endpoints its spread is mostly its prior.",))  # fmt: skip
     priors = [f"{name} ~ {prior}" for name, prior in found.raw["model"]["priors"].items()]
     lines.append(text("Priors of the main analysis: ", "; ".join(priors), "."))
+    for variant in found["variants"]:
+        own = [text(name, " ~ ", p.words()) for name, p in variant["priors"].items()]
+        if own:
+            lines.append(text("Other priors of the analysis ", variant["name"].words(), ": ", *joined(own, "; "), "."))
     return tuple(lines)
