@@ -322,3 +322,18 @@ def test_study_effects_of_a_table_are_those_of_the_integral() -> None:
         assert row.mean == pytest.approx(float(exact.mean), abs=0.01 * float(exact.sd))
         assert row.sd == pytest.approx(float(exact.sd), rel=0.01)
         assert row.eti95_upper == pytest.approx(float(exact.quantile(0.975)), abs=0.02 * float(exact.sd))
+
+
+@pytest.mark.slow
+def test_both_engines_agree() -> None:
+    model = ms.Course(deviations="autoregressive", clock="visits", mean="exchangeable",
+                      priors={**BASE, "tau": "half_normal(0.3)", "tau_time": "half_normal(0.3)", "phi": 0.6,
+                              "step": "half_normal(0.2)", "rho": "uniform(0, 0.95)",
+                              "omega": "half_normal(0.3)"})  # fmt: skip
+    exact = ms.fit_course(model, effects(), draws=50).table
+    sampled = ms.fit_course(model, effects(), engine="nuts", draws=1000, chains=2, seed=3)
+    assert sampled.status == "reliable", sampled.reasons
+    free = exact["sd"] > 0
+    gap = (sampled.table["mean"] - exact["mean"])[free] / exact["sd"][free]
+    assert gap.abs().max() < 0.12
+    np.testing.assert_allclose(sampled.table["sd"][free], exact["sd"][free], rtol=0.12)
