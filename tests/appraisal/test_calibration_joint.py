@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,3 +86,11 @@ def test_a_function_that_only_refuses_can_be_left_out(tmp_path: Path) -> None:
     assert hashes["with"][0] == hashes["another"][0] == hashes["without"][0]
     assert len({hashes[name][0] for name in ("with", "an answer", "a result")}) == 3
     assert len({hashes[name][1] for name in texts}) == 5
+
+
+def test_the_models_of_visits_were_calibrated_and_pass() -> None:
+    kept = json.loads((Path(__file__).resolve().parents[1] / "calibration" / "sbc.json").read_text())["joint"]
+    for one in SETS["visits"].scenarios():
+        found = kept[f"{one.name} | exact"]
+        assert (found["replications"], found["failed"]) == (200, 0)
+        assert min(rank["p"] for rank in found["ranks"].values()) * len(found["ranks"]) > 0.01
