@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from metastrata.appraisal.calibration_joint import SETS, JointScenario, calibrate_joint
 from metastrata.appraisal.sources import hash_of
@@ -17,6 +18,8 @@ def scenario(name: str) -> JointScenario:
     return next(s for models in SETS.values() for s in models.scenarios() if s.name == name)
 
 
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = json.loads((ROOT / "tests" / "calibration" / "sbc.json").read_text())["joint"]
 TRIAL = "exchangeable endpoints of one trial"
 
 
@@ -48,6 +51,32 @@ def test_a_posterior_that_has_not_seen_the_data_is_found_out() -> None:
     found = calibrate_joint(scenario(TRIAL), prior, replications=40, seed=8)
     assert found.worst[0] == "misfit"
     assert found.worst[1] < 1e-4
+
+
+def test_every_joint_model_is_calibrated_with_this_source() -> None:
+    """Fails when a source has changed: run `uv run python benchmarks/calibrate.py --engine joint --set NAME`."""
+    for kind in dict.fromkeys(kept["set"] for kept in KEPT.values()):
+        models = SETS[kind]
+        for one in models.scenarios():
+            kept = KEPT.get(f"{one.name} | exact")
+            assert kept is not None, f"not calibrated: {one.name} ({kind})"
+            assert kept["set"] == kind
+            assert kept["source"] == models.source_hash, f"calibrated with another source: {one.name}"
+            assert kept["replications"] >= 200
+
+
+@pytest.mark.parametrize("name", list(KEPT))
+def test_a_kept_calibration_is_good(name: str) -> None:
+    p = [rank["p"] for rank in KEPT[name]["ranks"].values()]
+    assert min(p) * sum(len(k["ranks"]) for k in KEPT.values()) > 0.05
+    assert KEPT[name]["failed"] <= 0.02 * KEPT[name]["replications"]
+
+
+def test_the_page_tells_what_is_kept() -> None:
+    page = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
+    for name, kept in KEPT.items():
+        model, engine = name.split(" | ")
+        assert f"| {model} | {engine} | {kept['replications']:,} |" in page
 
 
 def test_the_hash_sees_what_computes_and_not_what_refuses(tmp_path: Path) -> None:
