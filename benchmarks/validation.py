@@ -27,8 +27,8 @@ START, END = "<!-- inference: written by benchmarks/validation.py -->", "<!-- en
 
 JOINT = (
     "Joint models of several related effects a study (`metastrata.inference.joint`), each on a handful of studies with "
-    "gaps, by the exact engine. The least p-value, of the log likelihood with exchangeable means of designs, was looked "
-    "into: 300 further replications gave p = .36."
+    "gaps, by the exact engine. The least p-value, of the log likelihood with exchangeable means of designs, was "
+    "looked into: 300 further replications gave p = .36."
 )
 
 
