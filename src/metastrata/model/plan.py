@@ -18,7 +18,7 @@ from metastrata.model.crossing import crossed
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec, parameters_of
 from metastrata.model.plan_elicited import ElicitedEntry as ElicitedEntry
-from metastrata.model.plan_events import SafetyChoices
+from metastrata.model.plan_events import EventsChoices, SafetyChoices
 from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
 from metastrata.model.plan_figures import Prisma as Prisma
@@ -69,6 +69,7 @@ class Plan(Frozen):
     classical: ClassicalChoices = ClassicalChoices()
     endpoints_together: TogetherSection | None = None
     safety: SafetyChoices | None = None
+    events: EventsChoices | None = None
     visits: VisitsChoices | None = None
     natural_course: NaturalCourseChoices | None = None
     path: Path = Path()
@@ -117,6 +118,8 @@ class Plan(Frozen):
                 raise ValueError(
                     f"checklist: no item '{item}'{nearest(item, ITEMS)} (BARG 1E, ROBUST 2, PRISMA 13a, ...)"
                 )
+        if self.events is not None:
+            self.events.check(self.effects.measure, self.strata)
         for name, endpoint in self.endpoints.items():
             if not name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|\n'):
                 raise ValueError(

@@ -13,6 +13,7 @@ from metastrata.model.priors import prior
 
 CONTROL_ARMS = "control arms"
 NEEDED = ("baseline", "baseline_sd")
+WITHIN = (*NEEDED, "mu", "tau")
 
 
 def _control_risk(value: Any) -> Any:
@@ -83,6 +84,52 @@ class Absolute(Frozen):
             raise ValueError("the effects are risks of single arms already: say the stratum of controls, control")
         if self.control and self.control not in (names := list(strata)):
             raise ValueError(f"control: {unknown('stratum', self.control, names)}")
+
+
+class EventsChoices(Frozen):
+    """Which arms of a table with an arm a row are those of one trial: they are compared within it, by `joint_events`.
+
+    Attributes
+    ----------
+    treated, control : str
+        Strata of the arms.
+    trial : str
+        Column that names the trial of an arm.
+    single : str
+        Stratum of single arms that borrow the baselines of the trials; by default none do.
+    priors : mapping
+        Of baseline, baseline_sd, mu and tau, and of shift if single arms that borrow may differ.
+    """
+
+    treated: str
+    control: str
+    trial: Annotated[str, Field(min_length=1)] = "trial"
+    single: str = ""
+    priors: dict[str, PriorText]
+
+    @model_validator(mode="after")
+    def _has_its_priors(self) -> EventsChoices:
+        wanted = [*WITHIN, *(["shift"] if self.single else [])]
+        for name in self.priors:
+            if name not in wanted:
+                raise ValueError(f"priors: {unknown('parameter', name, wanted)}")
+        missing = [name for name in WITHIN if name not in self.priors]
+        if missing:
+            raise ValueError(f"priors: none of {' and '.join(missing)}")
+        return self
+
+    def check(self, measure: str, strata: Iterable[str]) -> None:
+        """Refuse another measure, and strata that are not there or stand twice."""
+        if measure != "PLO":
+            raise ValueError(f"events: arms as rows have measure PLO; the measure is {measure}")
+        names, seen = list(strata), set()
+        for key in ("treated", "control", "single"):
+            name = getattr(self, key)
+            if name and name not in names:
+                raise ValueError(f"events.{key}: {unknown('stratum', name, names)}")
+            if name in seen:
+                raise ValueError(f"events.{key}: '{name}' stands twice: treated, control and single are different arms")
+            seen |= {name} if name else set()
 
 
 class SafetyChoices(Frozen):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from metastrata.errors import Fault, MetastrataError, nearest
 from metastrata.evidence.effects import Better
 from metastrata.model.plan_elicited import ElicitedEntry
-from metastrata.model.plan_events import Absolute, SafetyChoices
+from metastrata.model.plan_events import Absolute, EventsChoices, SafetyChoices
 from metastrata.model.plan_figures import FigureChoices, Prisma, RiskOfBiasFile
 from metastrata.model.plan_joint import MODES, JointChoices, JointVariant
 from metastrata.model.plan_natural_course import NaturalCourseChoices, NaturalCourseSweep, NaturalCourseVariant
@@ -49,6 +49,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "variants": TogetherVariant,
     "absolute": Absolute,
     "safety": SafetyChoices,
+    "events": EventsChoices,
     "visits": VisitsChoices,
     "visits.variants": VisitsVariant,
     "natural_course": NaturalCourseChoices,

@@ -7,37 +7,71 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metastrata.appraisal.absolute_effects import absolute_effects, control_arms
+from metastrata.appraisal.absolute_effects import absolute_effects
+from metastrata.appraisal.joint_events import Borrow, joint_events
+from metastrata.appraisal.paired_arms import paired_arms
 from metastrata.evidence.effects import Effects
 from metastrata.evidence.measures import MEASURES
-from metastrata.inference.fit import Fit, fit_one
-from metastrata.model.model import Model
-from metastrata.model.plan_events import CONTROL_ARMS, Absolute
+from metastrata.inference.fit import Fit
+from metastrata.model.plan_events import CONTROL_ARMS, Absolute, EventsChoices
 from metastrata.model.priors import prior
 
 if TYPE_CHECKING:
     import pandas as pd
 
+WITHIN, BORROWING = "within trials", "single arms, borrowing"
 
-def absolute_table(found: Fit, choices: Absolute | None, seed: int = 1) -> pd.DataFrame | None:
+
+def absolute_table(
+    found: Fit, choices: Absolute | None, seed: int = 1, events: EventsChoices | None = None
+) -> pd.DataFrame | None:
     """As `ms.absolute_effects` gives it, with what the plan says; None where there is nothing absolute to say.
 
-    Risks of single arms need nothing; odds ratios need the risk without treatment.
+    Risks of single arms need nothing; odds ratios need the risk without treatment. Arms of one trial are compared
+    within it, where the plan says which they are.
     """
+    import pandas as pd
+
     measure = found.effects.measure
     if measure == "PLO":
         there = choices is not None and choices.control in found.design.strata
-        return absolute_effects(found, control=choices.control if there and choices else None)
+        table = absolute_effects(found, control=choices.control if there and choices else None)
+        within = None if events is None else _within(found.effects, events, seed)
+        return table if within is None else pd.concat([table, within], ignore_index=True)
     if measure != "OR" or choices is None:
         return None
     risk: Any = choices.control_risk
     if risk == CONTROL_ARMS:
-        priors = {"mu": choices.priors["baseline"], "tau": choices.priors["baseline_sd"]}
-        model = Model(mean="common", heterogeneity="common", likelihood="exact", priors=priors)
-        risk = fit_one(model, control_arms(found.effects), engine="exact", seed=seed)
-    elif isinstance(risk, str):
+        return _with_their_controls(found, choices, seed)
+    if isinstance(risk, str):
         risk = prior(risk)
     return absolute_effects(found, control_risk=risk)
+
+
+def _within(effects: Effects, events: EventsChoices, seed: int) -> pd.DataFrame | None:
+    """The comparison within trials, by the joint model of their arms; None if no trial counts this event."""
+    trials = paired_arms(effects, treated=events.treated, control=events.control, trial=events.trial)
+    if trials is None:
+        return None
+    lent = effects.stratum(events.single) if events.single in effects.strata else None
+    priors = {name: text for name, text in events.priors.items() if lent is not None or name != "shift"}
+    borrow: Borrow = "none" if lent is None else "baseline"
+    table = joint_events(trials, lent, priors=priors, borrow=borrow, seed=seed).table
+    table["stratum"] = [WITHIN if stratum == "trials" else BORROWING for stratum in table["stratum"]]
+    return table
+
+
+def _with_their_controls(found: Fit, choices: Absolute, seed: int) -> pd.DataFrame:
+    """Odds ratios and the risk of their control arms from one posterior, stratum by stratum."""
+    import pandas as pd
+
+    tables = []
+    for stratum in found.design.strata:
+        priors = {**choices.priors, "mu": found.model.prior("mu"), "tau": found.model.prior("tau", stratum)}
+        table = joint_events(found.effects.stratum(stratum), priors=priors, seed=seed).table
+        table["stratum"] = stratum
+        tables.append(table.replace({"quantity": {"mean": "mu_stratum", "new": "theta_new"}}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def together(parts: Iterable[tuple[str, pd.DataFrame | None]]) -> pd.DataFrame:

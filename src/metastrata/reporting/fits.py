@@ -102,7 +102,7 @@ def appraised(job: Job, name: str, found: Fit, seed: int) -> EndpointResult:
         job.say(f"  {fault.message}")
     table, why = summary(found, mid=choices.mid), tuple(reasons)
     with job.timing("absolute effects"):
-        absolute = absolute_table(found, choices.absolute, seed)
+        absolute = absolute_table(found, choices.absolute, seed, plan.events)
     return EndpointResult(
         name, choices, found.effects, found, table, comparison, seed, sweep, plan.strata, why, checks, absolute
     )

@@ -205,6 +205,7 @@ def as_json(
                 for a in plan.alternatives
             ],
         },
+        "events": _within(plan),
         "settings": dict(settings),
         "versions": dict(versions),
         "classical": [meaning(answer_named(name)) for name in plan.classical.methods],
@@ -263,6 +264,7 @@ def _safety(result: RunResult, found: RunResult) -> dict[str, Any]:
         "remarks": [str(note) for note in found.notes],
         "model": {"priors": model.prior_lines(), "equations": model.equations(len(plan.strata))},
         "endpoints": {e.name: _event(e) for e in found.endpoints},
+        "events": _within(plan),
         "alternatives": [{"name": a.name, "why": a.why} for a in plan.alternatives],
         "sensitivity": records(risks(found.sensitivity, plan.effects.measure)),
     }
@@ -282,6 +284,11 @@ def _event(result: EndpointResult) -> dict[str, Any]:
         "absolute": _absolute(result),
         "notes": [str(note) for note in result.effects.notes],
     }
+
+
+def _within(plan: Plan) -> dict[str, Any] | None:
+    """Which arms are compared within their trials, and the priors of that."""
+    return None if plan.events is None else plan.events.model_dump()
 
 
 def _absolute(result: EndpointResult) -> dict[str, Any] | None:

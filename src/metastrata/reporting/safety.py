@@ -39,5 +39,5 @@ def _event(job: Job, name: str, effects: Effects) -> EndpointResult:
         return EndpointResult(name, choices, part, None, table, None, seed)
     found = fit_one(job.plan.statistical_model(), part, engine="exact", seed=seed, draws=job.settings["draws"])
     table = summary(found, mid=choices.mid)
-    absolute = absolute_table(found, choices.absolute, seed)
+    absolute = absolute_table(found, choices.absolute, seed, job.plan.events)
     return EndpointResult(name, choices, part, found, table, None, seed, labels=job.plan.strata, absolute=absolute)

@@ -21,7 +21,7 @@ from metastrata.reporting.document import (
     text,
 )
 from metastrata.reporting.record import Node
-from metastrata.reporting.sections.absolute import BELOW, absolute_table, control_risk
+from metastrata.reporting.sections.absolute import risks
 from metastrata.reporting.sections.source import FINE, Source
 
 COUNTS = (
@@ -64,10 +64,7 @@ def _event(report: Source, here: Source, name: str, event: Node) -> list[Block]:
         why = joined((reason.words() for reason in event["reasons"]), "; ")
         blocks.append(Paragraph(text(bad("NOT RELIABLE"), " (", why, "): do not use these numbers.")))
     if absolute := event["absolute"]:
-        blocks.append(absolute_table(here, f"safety_{name}", absolute["rows"]))
-        said = control_risk(here, absolute)
-        blocks += [Paragraph(said)] if said else []
-        blocks.append(Paragraph((BELOW,), "faint"))
+        blocks += risks(here, f"safety_{name}", absolute)
     elif len(event["counts"]) == 1:
         blocks.append(Paragraph(("One arm: its count, nothing is pooled.",)))
     else:
@@ -105,9 +102,9 @@ def _sensitivity(here: Source) -> list[Block]:
         first = next(iter(cells.values()))
         why = found["alternatives"].find(name=alternative)
         said = (BREAK, faint(why["why"].words())) if why and why.raw["why"] else ()
-        risks = (cells[s].risk_interval(MEAN) if s in cells else () for s in found.raw["strata"])
+        shown = (cells[s].risk_interval(MEAN) if s in cells else () for s in found.raw["strata"])
         name = text(first["alternative"].words(), said)
-        rows.append((found["endpoints"][endpoint]["label"].words(), name, *risks))
+        rows.append((found["endpoints"][endpoint]["label"].words(), name, *shown))
     table = Table("safety_sensitivity", columns, tuple(rows))
     caption = Paragraph(("Risks at the posterior mean of the log odds, with 95 % credible intervals.",), "faint")
     return [Details(("Events under other assumptions",), (table, caption))]
