@@ -30,6 +30,14 @@ heterogeneity = "common"
 [model.priors]
 mu = "normal(0, 2)"
 tau = "rbest_logit()"
+[events]
+treated = "cells"
+control = "control"
+[events.priors]
+baseline = "rbest_logit_mean()"
+baseline_sd = "rbest_logit()"
+mu = "guenhan2020_mu()"
+tau = "friede2017()"
 [endpoints.death]
 label = "Death"
 better = "lower"
@@ -43,12 +51,12 @@ name = "tau half_normal(0.5)"
 why = "Studies believed to differ less."
 priors = { tau = "half_normal(0.5)" }
 """
-ARMS = """study,design,endpoint,events,n,timepoint_months,source
-a,cells,death,1,20,12,a book
-b,cells,death,0,31,6,a book
-c,control,death,3,18,12,a book
-d,control,death,2,25,12,a book
-e,cells,remission,7,20,12,a book
+ARMS = """study,design,endpoint,events,n,timepoint_months,source,trial
+a,cells,death,1,20,12,a book,one
+b,cells,death,0,31,6,a book,two
+c,control,death,3,18,12,a book,one
+d,control,death,2,25,12,a book,two
+e,cells,remission,7,20,12,a book,three
 """
 MAIN = """
 title = "Pain"
@@ -104,7 +112,16 @@ def test_the_section_stands_in_results_tables_figures_and_report(folder: Path) -
     table = pd.read_csv(folder / "safety.csv")
     assert set(table["endpoint"]) == {"death"}
     assert {"risk", "risk difference", "odds ratio", "risk ratio", "number needed to treat"} <= set(table["expression"])
+    within = table.query("stratum == 'within trials' and quantity == 'mean'").set_index("expression")["median"]
+    rows = pd.DataFrame([[1, 20, 3, 18], [0, 31, 2, 25]],
+                        columns=["events_treated", "n_treated", "events_control", "n_control"])  # fmt: skip
+    trials = ms.effect_sizes(rows.assign(study=["one", "two"], design="rct", endpoint="death"), "OR",
+                             better={"death": "lower"})  # fmt: skip
+    alone = ms.joint_events(trials, priors=ms.read_plan(folder / "inputs" / "safety" / "events.toml").events.priors)
+    wanted = alone.table.query("quantity == 'mean'").set_index("expression")["median"]
+    np.testing.assert_allclose(within[wanted.index], wanted, rtol=1e-6)
     page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "one posterior" in page
     assert "Harms" in page
     assert "that is no randomised comparison" in page
     assert (folder / "figures" / "safety_death_forest.svg").exists()
@@ -144,6 +161,9 @@ def test_rerun_compares_the_events_too(folder: Path) -> None:
         ({"events_toml": EVENTS.replace("PLO", "GEN").replace('control = "control"', "")}, "control_risk"),
         ({"events_toml": EVENTS.replace('control = "control"\n', 'control = "controls"\n')}, "did you mean 'control'"),
         ({"events_toml": EVENTS.replace('control = "control"\n', "control_risk = 0.1\n")}, "say where"),
+        ({"events_toml": EVENTS.replace('treated = "cells"', 'treated = "cell"')}, "did you mean 'cells'"),
+        ({"events_toml": EVENTS.replace('tau = "friede2017()"', "")}, "none of tau"),
+        ({"events_toml": EVENTS.replace('treated = "cells"', 'treated = "control"')}, "stands twice"),
         ({"events_toml": EVENTS + '[safety]\nplan = "main.toml"\n'}, "safety section of its own"),
         ({"main_toml": MAIN.replace('plan = "events.toml"', 'plan = "main.toml"')}, "a safety section is about events"),
         ({"arms_csv": ARMS.replace("1,20,12", "21,20,12")}, "arms.csv: 21 events among 20 patients"),
