@@ -17,6 +17,7 @@ KINDS = {
     "odds ratio": "Odds ratio",
     "number needed to treat": "Number needed to treat",
 }
+NEEDED = "number needed to treat"  # a text with its interval: it may run over several lines
 QUANTITIES = {"mu": "mean over designs", "mu_stratum": "mean", "theta_new": "a new study", "mean": "mean",
               "new": "a new study"}  # fmt: skip
 WITHIN = ("within trials", "single arms, borrowing")
@@ -70,10 +71,11 @@ def absolute_table(report: Source, name: str, rows: Node | Sequence[Node]) -> Ta
     chances = any(row.raw["p_benefit"] is not None for row in rows)
     body = []
     for (stratum, quantity), cells in lines.items():
-        who = text(report.label(stratum) if stratum else "All designs", BREAK, faint(QUANTITIES[quantity]))
+        name = (stratum.capitalize(),) if stratum in WITHIN else report.label(stratum)
+        who = text(name if stratum else "All designs", BREAK, faint(QUANTITIES[quantity]))
         chance = cells["risk difference"]["p_benefit"].p() if "risk difference" in cells else ()
         body.append((who, *(_cell(kind, cells.get(kind)) for kind in kinds), *((chance,) if chances else ())))
-    columns = (Column("Of"), *(Column(KINDS[kind], True) for kind in kinds),
+    columns = (Column("Of"), *(Column(KINDS[kind], kind != NEEDED) for kind in kinds),
                *((Column("P(benefit)", True),) if chances else ()))  # fmt: skip
     return Table(name, columns, tuple(body))
 
@@ -89,7 +91,7 @@ def _cell(kind: str, row: Node | None) -> Text:
 def control_risk(report: Source, found: Node) -> Text:
     """What the risk without treatment is, and where it comes from."""
     if control := found.raw["control"]:
-        return text("Compared with ", report.label(control), ". ", BETWEEN)
+        return text("Each compared with: ", report.label(control), ". ", BETWEEN)
     asked = found.raw["control_risk"]
     row = next((row for row in found["rows"] if row.raw["expression"] == "control risk"), None)
     if row is None or asked is None:
