@@ -71,8 +71,8 @@ def absolute_table(report: Source, name: str, rows: Node | Sequence[Node]) -> Ta
     chances = any(row.raw["p_benefit"] is not None for row in rows)
     body = []
     for (stratum, quantity), cells in lines.items():
-        name = (stratum.capitalize(),) if stratum in WITHIN else report.label(stratum)
-        who = text(name if stratum else "All designs", BREAK, faint(QUANTITIES[quantity]))
+        whom = (stratum.capitalize(),) if stratum in WITHIN else report.label(stratum)
+        who = text(whom if stratum else "All designs", BREAK, faint(QUANTITIES[quantity]))
         chance = cells["risk difference"]["p_benefit"].p() if "risk difference" in cells else ()
         body.append((who, *(_cell(kind, cells.get(kind)) for kind in kinds), *((chance,) if chances else ())))
     columns = (Column("Of"), *(Column(KINDS[kind], kind != NEEDED) for kind in kinds),
