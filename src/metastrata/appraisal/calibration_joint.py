@@ -78,6 +78,10 @@ SETS: Mapping[str, ScenarioSet] = {
             "appraisal/calibration_courses.py",
         ),
     ),
+    "natural course": ScenarioSet(
+        "metastrata.appraisal.calibration_natural_course:scenarios",
+        ("inference/natural_course.py", "model/natural_course.py", "appraisal/calibration_natural_course.py"),
+    ),
 }
 
 
