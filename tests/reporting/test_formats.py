@@ -18,8 +18,8 @@ from metastrata.reporting.document import Document, Table, Text, Value, plain_te
 from metastrata.reporting.formats import check_formats
 from metastrata.reporting.html import inline
 from metastrata.reporting.pdf import pdf, svg_as_png, typst_source
+from metastrata.reporting.plain import harmless
 from metastrata.reporting.quarto import quarto
-from metastrata.reporting.results import harmless
 from metastrata.reporting.table_files import latex, table_files
 from metastrata.reporting.word import word
 

@@ -10,7 +10,7 @@ from metastrata.errors import InputError, ReportError, unknown
 from metastrata.reporting.assemble import assemble, read_results
 from metastrata.reporting.document import Document
 from metastrata.reporting.folder import sha256, write_whole
-from metastrata.reporting.results import dump
+from metastrata.reporting.plain import dump
 from metastrata.reporting.trust import RECORD, read_record, verify
 
 MARK = "NOT RELIABLE"

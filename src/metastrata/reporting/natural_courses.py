@@ -97,7 +97,7 @@ def _fit(choices: NaturalCourseChoices, effects: Effects, endpoint: str, seed: i
 
 def as_record(found: CourseOfEndpoint) -> dict[str, Any]:
     """What a report says of one endpoint, as plain data."""
-    from metastrata.reporting.results import records
+    from metastrata.reporting.plain import records
 
     changes = found.found.changes
     return {

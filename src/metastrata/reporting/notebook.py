@@ -136,12 +136,14 @@ def _made(fit: Fit, plan: Plan, mark: str) -> Report:
     import pandas as pd
 
     from metastrata.reporting.assemble import assemble
+    from metastrata.reporting.content import as_json
     from metastrata.reporting.figures import listing, write_figures
     from metastrata.reporting.fits import Job, appraised
     from metastrata.reporting.folder import write_whole
     from metastrata.reporting.html import checked_page
+    from metastrata.reporting.plain import dump
     from metastrata.reporting.provenance import versions
-    from metastrata.reporting.results import SENSITIVITY, RunResult, as_json, dump
+    from metastrata.reporting.results import SENSITIVITY, RunResult
 
     settings = {"tune": None, **fit.settings, "engine": fit.engine}
     job = Job(plan, int(fit.settings["seed"]), settings, lambda line: None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metastrata.reporting.assemble import read_results
 from metastrata.reporting.fits import Job, Say
-from metastrata.reporting.results import records
+from metastrata.reporting.plain import records
 from metastrata.reporting.run import calculate
 from metastrata.reporting.trust import kept_plan
 

@@ -11,13 +11,15 @@ from metastrata.inference.fit import ENGINES
 from metastrata.model.intake import require
 from metastrata.model.plan import Plan, read_plan
 from metastrata.reporting.absolute import together as absolute_rows
+from metastrata.reporting.content import as_json
 from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
 from metastrata.reporting.formats import MARK, check_formats, write_formats
 from metastrata.reporting.natural_courses import fit_natural_courses
+from metastrata.reporting.plain import csv_text, dump
 from metastrata.reporting.provenance import provenance, versions
-from metastrata.reporting.results import RunResult, as_json, csv_text, dump
+from metastrata.reporting.results import RunResult
 from metastrata.reporting.safety import fit_safety
 from metastrata.reporting.together import fit_together
 from metastrata.reporting.trust import keep_inputs

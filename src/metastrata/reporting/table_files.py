@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from metastrata.reporting.document import Document, Table, Text, Value, plain_text, slug, tables
+from metastrata.reporting.plain import harmless
 from metastrata.reporting.record import lookup
-from metastrata.reporting.results import harmless
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
