@@ -16,7 +16,8 @@ import metastrata as ms
 from metastrata.inference.agreement import agreement
 from metastrata.inference.coefficients import system_of
 from metastrata.inference.design import Design, arrange
-from metastrata.inference.exact import _getters, solve
+from metastrata.inference.exact import solve
+from metastrata.inference.getters import getters
 from metastrata.inference.refinement import distance
 from metastrata.inference.tables import condition, tabulate
 from metastrata.inference.tensor_place import place
@@ -176,7 +177,7 @@ def test_on_plain_models_it_equals_the_other_kernels(mean: str, heterogeneity: s
     posteriors = Posteriors(place(design, None).at(1))
     mine = posteriors.solve()
     assert mine.log_evidence == pytest.approx(other.log_evidence, abs=1e-6)
-    for name, get in _getters(design, None).items():
+    for name, get in getters(design, None).items():
         if not name.startswith("theta["):
             assert distance(get(mine), other.marginals[name]) < 1e-4, name
     for i, name in enumerate(design.studies):
