@@ -150,7 +150,7 @@ def test_an_interruption_leaves_nothing(plan_path: Path, tmp_path: Path, monkeyp
     def interrupted(*_: object, **__: object) -> ms.Fit:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fits, "fit", interrupted)
+    monkeypatch.setattr(fits, "fit_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ms.run(plan_path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -164,7 +164,7 @@ def test_a_partial_fit_is_not_a_result(
     partial = replace(
         whole, diagnostics=replace(whole.diagnostics, status="incomplete", reasons=("got 3 of 2000 draws",))
     )
-    monkeypatch.setattr(fits, "fit", lambda *_, **__: partial)
+    monkeypatch.setattr(fits, "fit_one", lambda *_, **__: partial)
     with pytest.raises(ms.RunInterruptedError, match="got 3 of 2000 draws"):
         ms.run(plan_path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ def test_an_unreliable_fit_is_marked_everywhere(
 ) -> None:
     whole = finished[0].endpoints[0].fit
     bad = replace(whole, diagnostics=replace(whole.diagnostics, status="unreliable", reasons=("3 divergences",)))
-    monkeypatch.setattr(fits, "fit", lambda *_, **__: bad)
+    monkeypatch.setattr(fits, "fit_one", lambda *_, **__: bad)
     result = ms.run(plan_path, tmp_path / "out")
     assert result.status == "unreliable"
     out = tmp_path / "out"
