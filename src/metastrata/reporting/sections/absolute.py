@@ -18,6 +18,7 @@ KINDS = {
     "number needed to treat": "Number needed to treat",
 }
 NEEDED = "number needed to treat"  # a text with its interval: it may run over several lines
+WIDE = 3  # so many measures fit beside each other
 QUANTITIES = {"mu": "mean over designs", "mu_stratum": "mean", "theta_new": "a new study", "mean": "mean",
               "new": "a new study"}  # fmt: skip
 WITHIN = ("within trials", "single arms, borrowing")
@@ -68,6 +69,8 @@ def absolute_table(report: Source, name: str, rows: Node | Sequence[Node]) -> Ta
     stated = {cells["control risk"].raw["text"] for cells in lines.values() if "control risk" in cells}
     if len(stated) == 1 and "as stated" in next(iter(stated)):
         kinds.remove("control risk")
+    if len(kinds) > WIDE and len(lines) <= WIDE:
+        return _by_measure(report, name, lines, kinds)
     chances = any(row.raw["p_benefit"] is not None for row in rows)
     body = []
     for (stratum, quantity), cells in lines.items():
@@ -78,6 +81,25 @@ def absolute_table(report: Source, name: str, rows: Node | Sequence[Node]) -> Ta
     columns = (Column("Of"), *(Column(KINDS[kind], kind != NEEDED) for kind in kinds),
                *((Column("P(benefit)", True),) if chances else ()))  # fmt: skip
     return Table(name, columns, tuple(body))
+
+
+def _by_measure(
+    report: Source, name: str, lines: dict[tuple[str, str], dict[str, Node]], kinds: Sequence[str]
+) -> Table:
+    """A row per measure, a column per stratum and quantity: many measures do not fit beside each other."""
+    names = report.results.raw["strata"]
+    heads = [
+        f"{stratum.capitalize() if stratum in WITHIN else names.get(stratum, stratum) or 'All designs'}: "
+        f"{QUANTITIES[quantity]}"
+        for stratum, quantity in lines
+    ]
+    body: list[tuple[Text, ...]] = [
+        ((KINDS[kind],), *(_cell(kind, cells.get(kind)) for cells in lines.values())) for kind in kinds
+    ]
+    differences = [cells.get("risk difference") for cells in lines.values()]
+    if any(row is not None and row.raw["p_benefit"] is not None for row in differences):
+        body.append((("P(benefit)",), *(() if row is None else row["p_benefit"].p() for row in differences)))
+    return Table(name, (Column("Measure"), *(Column(head, True) for head in heads)), tuple(body))
 
 
 def _cell(kind: str, row: Node | None) -> Text:
