@@ -133,7 +133,8 @@ def test_the_numbers_are_those_of_the_fit_alone(folder: Path) -> None:
     effects = ms.effect_sizes(ms.read_studies(folder / "inputs" / "safety" / "arms.csv"), "PLO", better=plan.better)
     fit = ms.fit(plan.statistical_model(), effects.endpoint("death"), engine="exact", seed=1, draws=2000)
     risk = absolute_effects(fit).query("expression == 'risk'")["median"].to_numpy()
-    written = pd.read_csv(folder / "safety.csv").query("expression == 'risk'")["median"].to_numpy()
+    apart = pd.read_csv(folder / "safety.csv").query("expression == 'risk' and stratum != 'within trials'")
+    written = apart["median"].to_numpy()
     np.testing.assert_allclose(written, risk, rtol=1e-6)
 
 
