@@ -155,6 +155,7 @@ def test_both_engines() -> None:
     assert list(exact.table["expression"]) == list(sampled.table["expression"])
 
 
+@pytest.mark.slow
 def test_metafors_random_baselines() -> None:
     """rma.glmm UM.RS on BCG: b -.762 (.181), tau2 .320 (its effects are split between the arms, which moves little)."""
     data = {key: np.array(values) for key, values in GOLD["bcg"]["input"].items()}

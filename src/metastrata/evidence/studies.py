@@ -203,6 +203,8 @@ def _build(
     ]
     notes += _doubtful_names(rows)
     others = tuple(name for name in names if name and name not in COLUMNS)
+    if "design" in required and "design" not in names:  # a column 'arm' then probably holds the designs
+        faults = [fault for fault in faults if fault.column != "arm"]
     return Studies(source, tuple(rows), others, tuple(notes)), [*faults, *_endpoint_spellings(rows)]
 
 
