@@ -136,11 +136,11 @@ def joint_events(
     ['control risk', 'risk', 'odds ratio', 'risk ratio', 'risk difference']
     """
     from metastrata.inference.arms.posterior import arms_posterior
+    from metastrata.inference.attempts import require_settings
 
     if borrow not in get_args(Borrow):
         raise InputError(unknown("borrow", borrow, get_args(Borrow)))
-    if engine not in ("exact", "nuts"):
-        raise InputError(unknown("engine", engine, ("exact", "nuts")))
+    require_settings(engine, ("exact", "nuts"), draws, tune, chains)
     higher = _check(trials, single_arms)
     own = _priors(priors, single_arms, borrow)
     lent = tuple(_arm(item) for item in single_arms.items) if single_arms is not None and borrow == "baseline" else ()
@@ -248,8 +248,9 @@ def _sampled(
     """Draws by NUTS and the verdict on them."""
     from metastrata.inference.convergence import diagnose
     from metastrata.inference.graph_arms import sample_arms
+    from metastrata.inference.nuts import Settings
 
-    found, stats = sample_arms(problem, draws=draws, tune=tune, chains=chains, seed=seed)
+    found, stats = sample_arms(problem, Settings(draws, tune, chains, seed=seed))
     verdict = diagnose(found, stats, chains, draws)
     return {str(n): np.ravel(found[n].values) for n in found.data_vars}, verdict.status, verdict.reasons
 

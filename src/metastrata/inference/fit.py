@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects
 from metastrata.evidence.notebook import html_table
+from metastrata.inference.attempts import best_of_two, require_settings
 from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import Sampled, assemble, complete
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from metastrata.inference.exact import ExactPosterior
 
 ENGINES = ("nuts", "exact")
-RETRY_ACCEPT = 0.999
 
 
 class Marginal(Protocol):
@@ -228,26 +227,19 @@ def fit_one(
     on_retry: Callable[[Fit], None] | None = None,
 ) -> Fit:
     """Fit a model to the effects of one endpoint; see `fit`."""
-    if engine not in ENGINES:
-        raise InputError(unknown("engine", engine, ENGINES))
-    for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1 (got {value})")
+    require_settings(engine, ENGINES, draws, tune, chains)
     design = arrange(model, effects)
     if engine == "exact":
         return _integrate(model, effects, design, draws, chains, seed)
     from metastrata.inference.nuts import Settings
 
     settings = Settings(draws, tune, chains, target_accept, seed)
-    found = _attempt(model, effects, design, settings, 1)
-    found = _checked(found) if check else found
-    if found.status != "unreliable":
-        return found
-    if on_retry:
-        on_retry(found)
-    again = replace(settings, target_accept=max(RETRY_ACCEPT, target_accept), tune=2 * tune)
-    found = _attempt(model, effects, design, again, 2)
-    return _checked(found) if check else found
+
+    def attempt(own: Settings, number: int) -> Fit:
+        found = _attempt(model, effects, design, own, number)
+        return _checked(found) if check else found
+
+    return best_of_two(attempt, settings, on_retry)
 
 
 def _integrate(model: Model, effects: Effects, design: Design, draws: int, chains: int, seed: int) -> Fit:

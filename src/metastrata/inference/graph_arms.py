@@ -11,6 +11,8 @@ import xarray as xr
 
 from metastrata.inference.arms.problem import Arm, ArmsProblem
 from metastrata.inference.graph_priors import numbers, random_variable, signature
+from metastrata.inference.nuts import Settings
+from metastrata.inference.nuts_run import run_nuts
 from metastrata.model.priors import Prior
 
 KEPT = ("baseline", "mu", "baseline_sd", "tau", "shift")
@@ -45,17 +47,16 @@ def _counted(name: str, arms: list[Arm], level: Any) -> None:
         pm.Binomial(name, n=size.astype(int), logit_p=level, observed=events)
 
 
-def sample_arms(
-    problem: ArmsProblem, *, draws: int, tune: int, chains: int, seed: int, target_accept: float = 0.99
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Draws of the parameters, (chain, draw), and the sampler's statistics."""
+def sample_arms(problem: ArmsProblem, settings: Settings) -> tuple[xr.Dataset, xr.Dataset]:
+    """Draws of the parameters, (chain, draw), and the sampler's statistics.
+
+    Raises
+    ------
+    SamplingError
+        If the sampler cannot start or breaks down.
+    """
     import nutpie
 
-    tree = nutpie.sample(
-        nutpie.compile_pymc_model(build_arms_graph(problem)), draws=draws, tune=tune, chains=chains,
-        cores=min(chains, 4), seed=seed, target_accept=target_accept, progress_bar=False, save_warmup=False,
-    )  # fmt: skip
-    posterior = tree["posterior"].dataset
-    stats = tree["sample_stats"].dataset
-    kept = [str(name) for name, array in stats.data_vars.items() if array.dtype != object]
-    return posterior[[name for name in KEPT if name in posterior]], stats[kept]
+    posterior, stats, _ = run_nuts(nutpie.compile_pymc_model(build_arms_graph(problem)), settings)
+    kept = posterior[[name for name in KEPT if name in posterior]]
+    return kept, xr.Dataset({name: (("chain", "draw"), array) for name, array in stats.items()})

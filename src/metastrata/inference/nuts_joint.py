@@ -9,10 +9,10 @@ import numpy as np
 import nutpie
 from numpy.typing import NDArray
 
-from metastrata.errors import SamplingError
 from metastrata.inference.graph_joint import build_joint_graph, joint_data, signatures, whitened
 from metastrata.inference.joint.problem import Floats, Joint
 from metastrata.inference.nuts import Settings
+from metastrata.inference.nuts_run import run_nuts
 
 _COMPILED: dict[tuple[Any, ...], tuple[Joint, Any]] = {}
 KEPT = 8
@@ -53,29 +53,7 @@ def sample_joint(
         If the sampler cannot start or breaks down.
     """
     graph, compile_seconds = compiled(problem)
-    start = time.perf_counter()
-    try:
-        tree = nutpie.sample(
-            graph.with_data(**joint_data(problem, whitened(problem))),
-            draws=settings.draws,
-            tune=settings.tune,
-            chains=settings.chains,
-            cores=min(settings.chains, 4),
-            seed=settings.seed,
-            target_accept=settings.target_accept,
-            progress_bar=False,
-            save_warmup=False,
-        )
-    except RuntimeError as error:
-        raise SamplingError(
-            f"the sampler could not run on these data and priors: {str(error).splitlines()[0]}"
-        ) from error
-    posterior = tree["posterior"].dataset
+    posterior, stats, seconds = run_nuts(graph.with_data(**joint_data(problem, whitened(problem))), settings)
     scalars = {s.name: posterior[f"scalar_{j}"].values for j, s in enumerate(problem.scalars)}
-    stats = {
-        str(name): array.values
-        for name, array in tree["sample_stats"].dataset.data_vars.items()
-        if array.dtype != object and array.dims == ("chain", "draw")
-    }
-    seconds = {"compile": compile_seconds, "sample": time.perf_counter() - start}
-    return scalars, np.asarray(posterior["coefficient"].values), stats, seconds
+    spent = {"compile": compile_seconds, "sample": seconds}
+    return scalars, np.asarray(posterior["coefficient"].values), stats, spent

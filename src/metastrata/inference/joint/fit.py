@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from metastrata.errors import InputError, unknown
 from metastrata.inference.agreement import agreement_by_name
+from metastrata.inference.attempts import best_of_two, require_settings
 from metastrata.inference.convergence import Diagnostics, Status, diagnose, integrated, with_agreement
 from metastrata.inference.draws import Sampled
 from metastrata.inference.joint.algebra import Given
@@ -25,7 +25,6 @@ from metastrata.inference.marginals import Marginal
 from metastrata.inference.saved import write_draws
 
 ENGINES = ("nuts", "exact")
-RETRY_ACCEPT = 0.999
 LEAD = ("chain", "draw")
 
 
@@ -150,25 +149,18 @@ def fit_joint(
     SamplingError
         If the sampler breaks down.
     """
-    if engine not in ENGINES:
-        raise InputError(unknown("engine", engine, ENGINES))
-    for name, value in (("draws", draws), ("tune", tune), ("chains", chains)):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1 (got {value})")
+    require_settings(engine, ENGINES, draws, tune, chains)
     if engine == "exact":
         return _integrate(problem, seed, draws, chains)
     from metastrata.inference.nuts import Settings
 
     settings = Settings(draws, tune, chains, target_accept, seed)
-    found = _attempt(problem, settings, 1)
-    found = _checked(found) if check else found
-    if found.status != "unreliable":
-        return found
-    if on_retry:
-        on_retry(found)
-    again = replace(settings, target_accept=max(RETRY_ACCEPT, target_accept), tune=2 * tune)
-    found = _attempt(problem, again, 2)
-    return _checked(found) if check else found
+
+    def attempt(own: Settings, number: int) -> JointFit:
+        found = _attempt(problem, own, number)
+        return _checked(found) if check else found
+
+    return best_of_two(attempt, settings, on_retry)
 
 
 def _integrate(problem: Joint, seed: int, draws: int, chains: int) -> JointFit:
