@@ -120,3 +120,36 @@ def test_tails_without_a_mean_are_reported_not_hidden() -> None:
     )
     found = solve(design)
     assert not np.isfinite(found["theta_new[a]"].sd)
+
+
+def test_five_thousand_studies_in_three_strata() -> None:
+    """With so many studies each stratum says a normal of its mean: omega and mu remain, by plain sums."""
+    rng = np.random.default_rng(11)
+    y, se, stratum = rng.normal(0, 0.4, 5000), rng.uniform(0.1, 0.5, 5000), np.arange(5000) % 3
+    effects = ms.Effects.from_estimates(y, se, stratum=[("a", "b", "c")[s] for s in stratum])
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(5)", "omega": "half_normal(5)"}
+    found = solve(arrange(ms.Model(priors=priors), effects))
+    assert found.error < 1e-5
+    tau = np.linspace(0.3, 0.5, 401)
+    means, variances = np.empty(3), np.empty(3)
+    for s in range(3):
+        own, v = y[stratum == s], se[stratum == s] ** 2
+        weight = 1 / (v[:, None] + tau**2)
+        centre = own @ weight / weight.sum(0)
+        log = 0.5 * (np.log(weight).sum(0) - (weight * (own[:, None] - centre) ** 2).sum(0) - np.log(weight.sum(0)))
+        mass = np.exp(log - log.max() - 0.5 * (tau / 5) ** 2)
+        mass /= mass.sum()
+        means[s] = mass @ centre
+        variances[s] = mass @ (1 / weight.sum(0) + (centre - means[s]) ** 2)
+    x = np.linspace(np.log(1e-7), np.log(40), 20_001)  # of log omega
+    total = variances + np.exp(2 * x)[:, None]
+    precision, score = (1 / total).sum(1) + 1, (means / total).sum(1)
+    log = -0.5 * (np.log(total).sum(1) + (means**2 / total).sum(1) + np.log(precision) - score**2 / precision)
+    mass = np.exp(log - log.max() - 0.5 * (np.exp(x) / 5) ** 2 + x)
+    mass /= mass.sum()
+    mu = mass @ (score / precision)
+    sd = np.sqrt(mass @ (1 / precision + (score / precision) ** 2) - mu**2)
+    assert found["mu"].mean == pytest.approx(mu, abs=0.005 * sd)
+    assert found["mu"].sd == pytest.approx(sd, rel=0.005)
+    omega = np.interp([0.025, 0.5, 0.975], np.cumsum(mass), np.exp(x))
+    np.testing.assert_allclose(found["omega"].quantile([0.025, 0.5, 0.975]), omega, rtol=0.01)

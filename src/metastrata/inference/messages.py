@@ -202,6 +202,8 @@ class Tree:
             low, high = ((end - centre) / np.sqrt(variance) for end in grid.bounds)
             cut = Cut(np.ones_like(low), low, high)
         total = float(np.sum(weight if cut is None else weight * cut.inside))
+        if not (np.isfinite(total) and total > 0):  # thousands of studies: beyond the range of floating-point numbers
+            raise UnsuitableError
         short = None if grid.cut is not None else self._on_grid(branch.likelihood(grid.x, 0.0).sum(0) * rest, total)
         return StratumMixture(branch.rule, weight / total, centre, variance, cut, short), total
 

@@ -21,8 +21,9 @@ from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
-TAUS, OMEGAS = (40, 48), (32, 40)
-STEPS = (1.45, 1.8)
+# By level; the last ones are for an omega that heavy tails, or thousands of studies, make peaked.
+TAUS, OMEGAS = (40, 48, 48, 48), (32, 40, 56, 72)
+STEPS = (1.45, 1.8, 1.8, 1.8)
 LOW, SMALL = 0.005, 0.05
 
 
