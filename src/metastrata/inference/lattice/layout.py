@@ -21,9 +21,10 @@ from metastrata.model.priors import Prior
 
 Floats = NDArray[np.float64]
 
-# By level; the last ones are for an omega that heavy tails, or thousands of studies, make peaked.
-TAUS, OMEGAS = (40, 48, 48, 48), (32, 40, 56, 72)
-STEPS = (1.45, 1.8, 1.8, 1.8)
+# By level, each finer than the last in everything: the change from one to the next is the error. The last ones are for
+# an omega that heavy tails, or thousands of studies, make peaked.
+TAUS, OMEGAS = (40, 48, 60, 72), (32, 40, 56, 72)
+STEPS = (1.45, 1.8, 2.0, 2.2)
 LOW, SMALL = 0.005, 0.05
 
 
