@@ -17,7 +17,7 @@ ROWS = 96
 
 def multiply(a: Floats, b: Floats) -> Floats:
     """Matrix product ``a @ b`` in blocks of rows."""
-    rows = max(1, OPERATIONS // b.size)
+    rows = max(1, OPERATIONS // max(b.size, 1))
     if len(a) <= rows:
         return np.asarray(a @ b)
     return np.concatenate([a[i : i + rows] @ b for i in range(0, len(a), rows)])

@@ -60,6 +60,20 @@ class Curves:
         second = self.values @ (self.x - middle) ** 2 * self.step / self.total
         return np.sqrt(np.maximum(second - (self.mean - middle) ** 2, 0.0))
 
+    @property
+    def missed(self) -> Floats:
+        """What lies beyond the ends of the grid, as a part of each SD, if the density goes on falling as it does there.
+
+        It is taken to fall exponentially, and like 1 / x^4 at least; shape (curve,).
+        """
+        part = max(self.values.shape[1] // 20, 1)
+        ends, inner = self.values[:, [0, -1]], self.values[:, [part, -1 - part]]
+        away = np.abs(self.x[[0, -1]] - self.mean[:, None])
+        tiny = 1e-300
+        slope = np.log(np.maximum(inner, tiny) / np.maximum(ends, tiny)) / (part * self.step)
+        beyond = np.maximum(ends, 0.0) * away**2 / np.maximum(slope, 3 / away)
+        return np.asarray(beyond.max(1) / (2 * self.total * self.sd**2))
+
     @cached_property
     def _table(self) -> tuple[Floats, Floats, Floats]:
         """Distribution function, density and slope on a finer grid, each of shape (curve, fine point)."""

@@ -20,6 +20,7 @@ from metastrata.inference.marginals import ScaleDensity
 Floats = NDArray[np.float64]
 
 FAINTER, FADED = 1e-7, 1e-11
+MISSED = 1e-5
 NARROW = 1.2
 AT_ONCE = 32
 
@@ -173,6 +174,8 @@ def solution(tree: LatticeTree, groups: Sequence[Group]) -> Solution:
     """Collect every posterior of a tree."""
     if sum(tree.omega_mass[-2:]) > ENDS or any(sum(mass[-2:]) > ENDS for mass in tree.tau_masses):
         raise UnsuitableError  # the rough look did not look far enough
+    if max(float(curves.missed[0]) for curves in (tree.mu, *tree.means)) > MISSED:
+        raise UnsuitableError  # a heavy tail goes on beyond the grid
     return Solution(
         tree.log_evidence,
         tree.mu.row(0),
