@@ -4,6 +4,7 @@
     uv run python benchmarks/calibrate.py --engine exact       # a few minutes
     uv run python benchmarks/calibrate.py --only "one stratum"
     uv run python benchmarks/calibrate.py --engine joint --set "several endpoints"    # the joint models, by integration
+    uv run python benchmarks/calibrate.py --engine arms      # events in arms, exchangeable baselines: over an hour
 
 Run it again whenever `tests/calibration` says that the source of a model has changed.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from metastrata.appraisal import calibration_arms as arms
 from metastrata.appraisal.calibration import (
     FAULTS,
     Calibration,
@@ -52,7 +54,7 @@ def entry(found: Calibration, replications: int, seconds: float) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", choices=[*SAMPLERS, "coverage", "faults", "joint", "all"], default="all")
+    parser.add_argument("--engine", choices=[*SAMPLERS, "coverage", "faults", "joint", "arms", "all"], default="all")
     parser.add_argument("--only", default="")
     parser.add_argument("--kind", choices=["normal", "forms", "all"], default="all", help="of likelihoods and effects")
     parser.add_argument("--set", default="", help="of the joint models")
@@ -71,6 +73,8 @@ def main() -> None:
                 print(engine, scenario.name, found.worst, found.failed, flush=True)
     if given.engine in ("joint", "all"):
         joint(given)
+    if given.engine in ("arms", "all"):
+        events(given)
     if given.engine in ("coverage", "all"):
         for k in (2, 3, 5, 10):
             for tau in (0.0, 0.2, 0.5):
@@ -100,6 +104,18 @@ def joint(given: argparse.Namespace) -> None:
                 kept = {"set": kind, **entry(found, count, time.process_time() - start)}
                 record(given.file, "joint", f"{scenario.name} | exact", kept, source)
                 print("joint", scenario.name, found.worst, found.failed, flush=True)
+
+
+def events(given: argparse.Namespace) -> None:
+    """The joint model of events, 200 replications of each form unless fewer are asked for."""
+    source = arms.source_hash()
+    for i, scenario in enumerate(arms.scenarios()):
+        if given.only in scenario.name:
+            start, count = time.process_time(), min(given.replications, 200)
+            found = arms.calibrate_arms(scenario, replications=count, seed=2026 + i)
+            kept = entry(found, count, time.process_time() - start)
+            record(given.file, "events", f"{scenario.name} | exact", kept, source)
+            print("events", scenario.name, found.worst, found.failed, flush=True)
 
 
 def record(file: Path, part: str, name: str, found: dict[str, Any], source: str = "") -> None:

@@ -104,6 +104,26 @@ def counts(theta: Floats, r: Mapping[str, float], rng: np.random.Generator) -> l
     return rows
 
 
+def times(theta: Floats, r: Mapping[str, float], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Events in two arms over person-time, the control arm's log rate drawn from the prior of the baseline."""
+    rows, base = [], prior(BASELINE)
+    for i, (t, u) in enumerate(ARMS):
+        b = float(base.sample(rng, (1,))[0])
+        events = rng.poisson([t * np.exp(b + theta[i]), u * np.exp(b)])
+        rows.append({"study": f"t{i}", "design": "rct", "endpoint": "x", "events_treated": int(events[0]),
+                     "time_treated": t, "events_control": int(events[1]), "time_control": u})  # fmt: skip
+    return rows
+
+
+def single_arms(theta: Floats, r: Mapping[str, float], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Events in single arms."""
+    return [
+        {"study": f"s{i}", "design": "single_arm", "endpoint": "x",
+         "events": int(rng.binomial(n, special.expit(theta[i]))), "n": n}
+        for i, n in enumerate(PATIENTS)
+    ]  # fmt: skip
+
+
 def form_scenarios() -> Sequence[Scenario]:
     """Every likelihood and form of study effects, on few studies: a new one is one line more."""
     tau, se = "half_normal(0.4)", (("rct", (0.15, 0.3, 0.2, 0.25, 0.4)),)
@@ -131,4 +151,9 @@ def form_scenarios() -> Sequence[Scenario]:
         TableScenario("binomial, baseline integrated out",
                       Model("common", "common", {**plain, "baseline": BASELINE}, **exact), (), rows=counts,
                       measure="OR"),
+        TableScenario("Poisson over person-time, baseline integrated out",
+                      Model("common", "common", {**plain, "baseline": BASELINE}, **exact), (), rows=times,
+                      measure="IRR"),
+        TableScenario("binomial, single arms", Model("common", "common", plain, **exact), (), rows=single_arms,
+                      measure="PLO"),
     )  # fmt: skip
