@@ -29,10 +29,10 @@ from metastrata.appraisal.calibration import (
     sample_exact,
     sample_nuts,
     sample_prior,
-    scenarios,
     source_hash,
 )
 from metastrata.appraisal.calibration_joint import SETS, calibrate_joint
+from metastrata.appraisal.calibration_models import scenarios
 from metastrata.model.priors import half_normal
 
 FILE = Path(__file__).resolve().parent.parent / "tests" / "calibration" / "sbc.json"

@@ -21,9 +21,9 @@ from metastrata.appraisal.calibration import (
     sample_exact,
     sample_nuts,
     sample_prior,
-    scenarios,
     source_hash,
 )
+from metastrata.appraisal.calibration_models import scenarios
 from metastrata.inference.design import Design
 from metastrata.inference.grid.correlations import CorrelationRule
 from metastrata.inference.grid.likelihoods import BeforeAfter

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metastrata.appraisal.calibration import calibrate, scenarios
+from metastrata.appraisal.calibration import calibrate
+from metastrata.appraisal.calibration_models import scenarios
 from metastrata.appraisal.references import Compared, compare_references
 
 REPLICATIONS = 100
