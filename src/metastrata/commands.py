@@ -53,30 +53,24 @@ def _stop(error: MetastrataError) -> NoReturn:
 @app.command()
 def check(plan: PlanPath) -> None:
     """Read a plan and its study table and say what is wrong, without fitting anything."""
-    from metastrata.model.alternatives import expanded
-    from metastrata.model.intake import assess
     from metastrata.model.plan import read_plan
     from metastrata.model.prior_review import before_the_data, lines
+    from metastrata.reporting.readiness import readiness
 
     try:
         read = read_plan(plan)
-        effects, faults = assess(read)
-        every = expanded(read, effects)
-        for alternative in every:
-            # A doubt about an alternative's rows is its own affair; what forbids it is said here.
-            faults += [f for f in assess(read, alternative)[1] if f.stops and f not in faults]
+        found = readiness(read)
     except MetastrataError as error:
         _stop(error)
-    stopping = [fault for fault in faults if fault.stops]
-    doubts = [fault for fault in without_echoes(faults) if not fault.stops]
-    if stopping:
+    doubts = [fault for fault in without_echoes(found.faults) if not fault.stops]
+    if found.refusal is not None:
         _worth_knowing(doubts)
-        _stop(TableError(read.table.name, stopping))
+        _stop(found.refusal)
     typer.echo(f"{read.title}\nmodel: mean {read.model.mean}, heterogeneity {read.model.heterogeneity}")
     for text in [*lines(read), *before_the_data(read)]:
         typer.echo(f"  {text}")
     for name, endpoint in read.endpoints.items():
-        part = effects.endpoint(name)
+        part = found.effects.endpoint(name)
         typer.echo(f"\n{endpoint.label} ({endpoint.better} is better): {_counts(part.items)}")
         for item in part.items:
             flag = "  [assumed value]" if item.origin == "assumed" else ""
@@ -85,8 +79,14 @@ def check(plan: PlanPath) -> None:
             )
         for gone in part.excluded:
             typer.echo(f"  left out         {gone.study:28s} {gone.reason}")
+    if found.lines:
+        typer.echo("\nasked besides:")
+    for text in found.lines:
+        typer.echo(f"  {text}")
     _worth_knowing(doubts)
-    typer.echo(f"\n{read.table.name}: no fault. {len(every)} alternatives. Ready: metastrata run {plan}")
+    typer.echo(
+        f"\n{read.table.name}: no fault. {len(found.plan.alternatives)} alternatives. Ready: metastrata run {plan}"
+    )
 
 
 def _worth_knowing(doubts: Sequence[Fault]) -> None:

@@ -15,7 +15,7 @@ import typst
 import metastrata as ms
 from metastrata.reporting.assemble import assemble, read_results
 from metastrata.reporting.document import Document, Table, Text, Value, plain_text, tables
-from metastrata.reporting.formats import check_formats
+from metastrata.reporting.extras import check_formats
 from metastrata.reporting.html import inline
 from metastrata.reporting.pdf import pdf, svg_as_png, typst_source
 from metastrata.reporting.plain import harmless

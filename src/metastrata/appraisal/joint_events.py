@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metastrata.appraisal.absolute_effects import COLUMNS, LEVELS, absolute_rows, level_row
-from metastrata.errors import InputError, ModelError, unknown
-from metastrata.evidence.effects import Effect, Effects
-from metastrata.inference.arms.problem import Arm, ArmsProblem, Trial
+from metastrata.appraisal.events_problem import Borrow, events_problem
+from metastrata.evidence.effects import Effects
+from metastrata.inference.arms.problem import ArmsProblem
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec
-from metastrata.model.priors import Prior, prior
+from metastrata.model.priors import Prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from metastrata.inference.fit import Fit
 
 Floats = NDArray[np.float64]
-Borrow = Literal["none", "baseline"]
-OF_TRIALS = ("baseline", "baseline_sd", "mu", "tau")
-REAL = ("baseline", "mu", "shift")
 SUMMARY = ["quantity", "mean", "median", "sd", "eti95_lower", "eti95_upper"]
 DRAWS = 20000
 
@@ -138,14 +135,9 @@ def joint_events(
     from metastrata.inference.arms.posterior import arms_posterior
     from metastrata.inference.attempts import require_settings
 
-    if borrow not in get_args(Borrow):
-        raise InputError(unknown("borrow", borrow, get_args(Borrow)))
     require_settings(engine, ("exact", "nuts"), draws, tune, chains)
-    higher = _check(trials, single_arms)
-    own = _priors(priors, single_arms, borrow)
-    lent = tuple(_arm(item) for item in single_arms.items) if single_arms is not None and borrow == "baseline" else ()
-    problem = ArmsProblem(tuple(_trial(item) for item in trials.items), own["baseline"], own["baseline_sd"], own["mu"],
-                          own["tau"], lent, own.get("shift"))  # fmt: skip
+    problem, own = events_problem(trials, single_arms, priors, borrow)
+    higher = trials.direction == "higher"
     rng = np.random.default_rng(seed)
     reasons: tuple[str, ...] = ()
     if engine == "exact":
@@ -169,64 +161,6 @@ def joint_events(
 
     return JointEvents(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(summary, columns=SUMMARY), kept, engine,
                        status, reasons, evidence, error, beside)  # fmt: skip
-
-
-def _check(trials: Effects, single_arms: Effects | None) -> bool:
-    """Whether more events are better; refuses what is not counts of one event."""
-    pairs = {"OR": "PLO", "IRR": "IRLN"}
-    if trials.measure not in pairs:
-        raise InputError(f"trials: events of two arms are wanted, measure OR or IRR (got {trials.measure})")
-    if len(trials.endpoints) != 1:
-        raise InputError(f"one event at a time: choose among {', '.join(trials.endpoints) or 'none'}")
-    if trials.endpoints[0] not in trials.better:
-        raise InputError("benefit or harm: say which direction of the event is better, lower or higher")
-    if single_arms is not None:
-        if single_arms.measure != pairs[trials.measure]:
-            raise InputError(f"single arms beside trials of measure {trials.measure} have the measure "
-                             f"{pairs[trials.measure]} (got {single_arms.measure})")  # fmt: skip
-        if single_arms.endpoints != trials.endpoints:
-            raise InputError(f"trials and single arms count different events: {trials.endpoints[0]} and "
-                             f"{', '.join(single_arms.endpoints) or 'none'}")  # fmt: skip
-    return trials.better[trials.endpoints[0]] == "higher"
-
-
-def _priors(priors: Mapping[str, PriorSpec], single_arms: Effects | None, borrow: str) -> dict[str, Prior]:
-    """The priors, each that is needed there and none that is not."""
-    needed = [*OF_TRIALS, *(("single", "single_sd") if single_arms is not None and borrow == "none" else ())]
-    allowed = [*needed, *(("shift",) if single_arms is not None and borrow == "baseline" else ())]
-    for name in priors:
-        if name not in allowed:
-            raise ModelError(f"priors: {unknown('parameter', name, allowed)}")
-    missing = [name for name in needed if name not in priors]
-    if missing:
-        raise ModelError(f"no prior of {' and '.join(missing)}: with few events priors matter, and none is the default")
-    found = {}
-    for name, spec in priors.items():
-        if isinstance(spec, Mapping):
-            raise ModelError(f"prior of {name}: one prior is wanted, not one by stratum")
-        found[name] = prior(spec)
-    kinds = {"baseline": "mu", "baseline_sd": "tau", "mu": "mu", "tau": "tau", "single": "mu", "single_sd": "tau"}
-    for center, spread in (("baseline", "baseline_sd"), ("mu", "tau"), ("single", "single_sd")):
-        if center in found:  # the same demands as on mu and tau of any model
-            Model("common", "common", {kinds[center]: found[center], kinds[spread]: found[spread]})
-    return found
-
-
-def _counts(item: Effect) -> tuple[float, ...]:
-    found = item.statistics
-    if found is None or found.formula not in ("OR", "IRR", "PLO", "IRLN"):
-        raise InputError(f"{item.study}: no counts of events (its effect is {item.derivation}): leave it out")
-    return found.arguments
-
-
-def _trial(item: Effect) -> Trial:
-    a, poisson = _counts(item), item.statistics is not None and item.statistics.formula == "IRR"
-    return Trial(item.study, Arm(a[0], a[1], poisson), Arm(a[2], a[3], poisson))
-
-
-def _arm(item: Effect) -> Arm:
-    a = _counts(item)
-    return Arm(a[0], a[1], item.statistics is not None and item.statistics.formula == "IRLN")
 
 
 def _integrated(posterior: ArmsPosterior) -> list[list[object]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from metastrata.errors import InputError
+from metastrata.evidence.columns import Cell
 from metastrata.evidence.effect import Effect
 from metastrata.evidence.effects import Effects, effect_sizes
+from metastrata.evidence.studies import Row, Studies
 
 OF_TWO = {"PLO": ("OR", "n"), "IRLN": ("IRR", "time")}
 
@@ -42,8 +44,6 @@ def paired_arms(effects: Effects, *, treated: str, control: str, trial: str = "t
     >>> found.studies, found.measure
     (('Deng 2017',), 'OR')
     """
-    import pandas as pd
-
     if effects.measure not in OF_TWO:
         raise InputError(f"arms as rows have measure PLO or IRLN (got {effects.measure})")
     if len(effects.endpoints) > 1:
@@ -70,14 +70,14 @@ def paired_arms(effects: Effects, *, treated: str, control: str, trial: str = "t
                 raise InputError(f"{name}, {there.endpoint}: only {there.study} is there, the arm in the stratum "
                                  f"{stratum} is missing: give its row, or leave this one out")  # fmt: skip
     measure, of = OF_TWO[effects.measure]
-    rows = []
+    rows: list[Row] = []
     for name, arms in found.items():
-        cells: dict[str, object] = {"study": name, "design": "trials", "endpoint": effects.endpoints[0]}
+        cells: dict[str, Cell] = {"study": name, "design": "trials", "endpoint": effects.endpoints[0]}
         for stratum, arm in ((treated, "treated"), (control, "control")):
             statistics = arms[stratum].statistics
             if statistics is None or statistics.formula != effects.measure:
                 raise InputError(f"{arms[stratum].study}: no counts of events (its effect is "
                                  f"{arms[stratum].derivation})")  # fmt: skip
             cells[f"events_{arm}"], cells[f"{of}_{arm}"] = statistics.arguments
-        rows.append(cells)
-    return replace(effect_sizes(pd.DataFrame(rows), measure, better=dict(effects.better)), source=None)
+        rows.append(Row(len(rows) + 2, cells))
+    return replace(effect_sizes(Studies("trials", tuple(rows)), measure, better=dict(effects.better)), source=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
+from metastrata.evidence.choosing import kept
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
 from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, directions_of, labels_of
 from metastrata.evidence.measures import MEASURES
@@ -152,14 +153,14 @@ class Effects:
         known = dict.fromkeys([*self.endpoints, *(e.endpoint for e in self.excluded)])
         if name not in known:
             raise InputError(unknown("endpoint", name, known))
-        kept = self._keep(lambda item: item.endpoint == name)
-        return replace(kept, excluded=tuple(e for e in self.excluded if e.endpoint == name))
+        found = kept(self, lambda item: item.endpoint == name)
+        return replace(found, excluded=tuple(e for e in self.excluded if e.endpoint == name))
 
     def stratum(self, name: str) -> Effects:
         """The effects of one stratum."""
         if name not in self.strata:
             raise InputError(unknown("stratum", name, self.strata))
-        return self._keep(lambda item: item.stratum == name)
+        return kept(self, lambda item: item.stratum == name)
 
     def without(self, studies: Iterable[str]) -> Effects:
         """The effects without some studies; those are listed among the excluded.
@@ -176,8 +177,8 @@ class Effects:
         gone = tuple(
             Excluded(e.study, e.stratum, e.endpoint, "left out", e.row) for e in self.items if e.study in names
         )
-        kept = self._keep(lambda item: item.study not in names)
-        return replace(kept, excluded=kept.excluded + gone)
+        found = kept(self, lambda item: item.study not in names)
+        return replace(found, excluded=found.excluded + gone)
 
     def with_covariance(self, covariance: ArrayLike) -> Effects:
         """The same effects with this covariance matrix of their sampling errors, in the order of `items`.
@@ -203,20 +204,6 @@ class Effects:
         if faults := indefinite(self.se, pairs, rows):
             raise TableError("estimates", faults)
         return replace(self, covariances=pairs)
-
-    def _keep(self, wanted: Callable[[Effect], bool]) -> Effects:
-        kept = [i for i, item in enumerate(self.items) if wanted(item)]
-        items = tuple(self.items[i] for i in kept)
-        strata = tuple(s for s in self.strata if any(item.stratum == s for item in items))
-        endpoints = {item.endpoint for item in items}
-        return replace(
-            self,
-            items=items,
-            strata=strata,
-            excluded=tuple(e for e in self.excluded if e.endpoint in endpoints),
-            notes=tuple(n for n in self.notes if n.endpoint in endpoints),
-            covariances=among(self.covariances, {i: place for place, i in enumerate(kept)}),
-        )
 
     def _repr_html_(self) -> str:
         """The effects as a notebook shows them."""

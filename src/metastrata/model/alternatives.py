@@ -52,6 +52,21 @@ def expanded(plan: Plan, effects: Effects) -> list[Alternative]:
     return found
 
 
+def analysed(alternative: Alternative, effects: Effects, endpoint: str) -> Effects | None:
+    """The effects on an endpoint that an alternative analyses, without the studies it leaves out.
+
+    None where it says nothing of the endpoint, leaves out no study of it, or leaves fewer than two.
+    """
+    if alternative.endpoints and endpoint not in alternative.endpoints:
+        return None
+    part = effects.endpoint(endpoint)
+    left = [study for study in alternative.leave_out if study in part.studies]
+    if alternative.leave_out and not left:
+        return None
+    part = part.without(left) if left else part
+    return part if len(part) > 1 else None
+
+
 def _sceptical(plan: Plan, effects: Effects) -> list[Alternative]:
     """Spiegelhalter, Freedman and Parmar (1994, J R Stat Soc A 157:357): 5 % that the effect exceeds the MID."""
     made = []

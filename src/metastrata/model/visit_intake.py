@@ -1,15 +1,18 @@
-"""The effects of a plan at every visit."""
+"""The effects of a plan at every visit, and what of them forbids a course before anything is fitted."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
-from metastrata.errors import Fault, TableError
+from metastrata.errors import Fault, ModelError, TableError, unknown
 from metastrata.evidence.effects import Effects, derive_effects
 from metastrata.evidence.recipes import Options
 from metastrata.evidence.screening_rows import row_doubts
 from metastrata.evidence.studies import Studies, load_studies
+from metastrata.model.course import Course
 from metastrata.model.plan import Plan
+from metastrata.model.priors import Prior
 
 
 def derive_visits(plan: Plan, studies: Studies) -> tuple[Effects, list[Fault]]:
@@ -40,3 +43,39 @@ def visit_effects(plan: Plan) -> Effects:
     if stopping := [fault for fault in (*faults, *more) if fault.stops]:
         raise TableError(plan.table.name, stopping)
     return effects
+
+
+def check_visits(course: Course, effects: Effects) -> None:
+    """Refuse visits of one endpoint that a course cannot be fitted to, in the words of the fit itself.
+
+    Raises
+    ------
+    ModelError, PriorError
+        If there is no study, no study of the reference stratum, no bias prior for a stratum, a covariance beside a rule
+        of correlation, or a correlation that some study's visits cannot have.
+    """
+    if len(effects) == 0:
+        raise ModelError("there is no study to analyse")
+    if course.mean == "biased":
+        if course.reference not in effects.strata:
+            raise ModelError(unknown("reference", str(course.reference), effects.strata))
+        for name in effects.strata:
+            if name != course.reference:
+                course.bias(name)
+    if course.correlation == "known":
+        return
+    if effects.covariances:
+        raise ModelError("the effects carry covariances, and the model says how errors correlate over time: choose "
+                         "correlation = 'known', or leave the covariances out")  # fmt: skip
+    if course.correlation == "constant":
+        _check_rho(course, effects)
+
+
+def _check_rho(course: Course, effects: Effects) -> None:
+    rho = course.value("rho")
+    lowest = rho.limits[0] if isinstance(rho, Prior) else rho
+    who, most = Counter(effects.studies).most_common(1)[0]
+    least = -1 / (most - 1) if most > 1 else -1.0
+    if lowest <= least:
+        raise ModelError(f"rho may be {lowest:g}, but {who} has {most} visits, and any two of them cannot have a "
+                         f"correlation of {least:.3g} or less: the matrix is not positive definite")  # fmt: skip

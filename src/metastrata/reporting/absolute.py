@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metastrata.appraisal.absolute_effects import absolute_effects
-from metastrata.appraisal.joint_events import Borrow, joint_events
-from metastrata.appraisal.paired_arms import paired_arms
+from metastrata.appraisal.joint_events import joint_events
 from metastrata.evidence.effects import Effects
 from metastrata.evidence.measures import MEASURES
 from metastrata.inference.fit import Fit
 from metastrata.model.plan_events import CONTROL_ARMS, Absolute, EventsChoices
 from metastrata.model.priors import prior
+from metastrata.reporting.events_asked import with_their_controls, within_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +50,11 @@ def absolute_table(
 
 def _within(effects: Effects, events: EventsChoices, seed: int) -> pd.DataFrame | None:
     """The comparison within trials, by the joint model of their arms; None if no trial counts this event."""
-    trials = paired_arms(effects, treated=events.treated, control=events.control, trial=events.trial)
-    if trials is None:
+    asked = within_trials(effects, events)
+    if asked is None:
         return None
-    lent = effects.stratum(events.single) if events.single in effects.strata else None
-    priors = {name: text for name, text in events.priors.items() if lent is not None or name != "shift"}
-    borrow: Borrow = "none" if lent is None else "baseline"
-    table = joint_events(trials, lent, priors=priors, borrow=borrow, seed=seed).table
-    table["stratum"] = [WITHIN if stratum == "trials" else BORROWING for stratum in table["stratum"]]
+    table = joint_events(asked.trials, asked.singles, priors=asked.priors, borrow=asked.borrow, seed=seed).table
+    table["stratum"] = [WITHIN if stratum == asked.stratum else BORROWING for stratum in table["stratum"]]
     return table
 
 
@@ -66,10 +63,9 @@ def _with_their_controls(found: Fit, choices: Absolute, seed: int) -> pd.DataFra
     import pandas as pd
 
     tables = []
-    for stratum in found.design.strata:
-        priors = {**choices.priors, "mu": found.model.prior("mu"), "tau": found.model.prior("tau", stratum)}
-        table = joint_events(found.effects.stratum(stratum), priors=priors, seed=seed).table
-        table["stratum"] = stratum
+    for asked in with_their_controls(found.effects, found.model, choices):
+        table = joint_events(asked.trials, priors=asked.priors, seed=seed).table
+        table["stratum"] = asked.stratum
         tables.append(table.replace({"quantity": {"mean": "mu_stratum", "new": "theta_new"}}))
     return pd.concat(tables, ignore_index=True)
 

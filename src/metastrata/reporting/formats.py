@@ -6,34 +6,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metastrata.errors import InputError, ReportError, unknown
+from metastrata.errors import InputError, ReportError
 from metastrata.reporting.assemble import assemble, read_results
 from metastrata.reporting.document import Document
+from metastrata.reporting.extras import check_formats
 from metastrata.reporting.folder import sha256, write_whole
 from metastrata.reporting.plain import dump
 from metastrata.reporting.trust import RECORD, read_record, verify
 
 MARK = "NOT RELIABLE"
-FORMATS = ("html", "docx", "pdf", "qmd", "tables")
-
-
-def check_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats asked for, each once.
-
-    Raises
-    ------
-    InputError
-        If there is no such format, or its package is missing: before anything is computed.
-    """
-    from metastrata.reporting.extras import needs
-
-    for name in names:
-        if name not in FORMATS:
-            raise InputError(unknown("format", name, FORMATS))
-    for module, name, what in (("docx", "docx", "Word"), ("typst", "pdf", "PDF")):
-        if name in names:
-            needs(module, what)
-    return tuple(dict.fromkeys(names))
 
 
 def write_formats(folder: Path, formats: Sequence[str], watermark: str = "") -> list[Path]:

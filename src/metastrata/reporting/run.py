@@ -12,13 +12,15 @@ from metastrata.model.intake import require
 from metastrata.model.plan import Plan, read_plan
 from metastrata.reporting.absolute import together as absolute_rows
 from metastrata.reporting.content import as_json
+from metastrata.reporting.extras import check_formats
 from metastrata.reporting.figures import listing, write_figures
 from metastrata.reporting.fits import Job, Say, fit_endpoint
 from metastrata.reporting.folder import free_folder, new_folder, refuse_existing
-from metastrata.reporting.formats import MARK, check_formats, write_formats
+from metastrata.reporting.formats import MARK, write_formats
 from metastrata.reporting.natural_courses import fit_natural_courses
 from metastrata.reporting.plain import csv_text, dump
 from metastrata.reporting.provenance import provenance, versions
+from metastrata.reporting.readiness import require_ready
 from metastrata.reporting.results import RunResult
 from metastrata.reporting.safety import fit_safety
 from metastrata.reporting.together import fit_together
@@ -85,7 +87,7 @@ def run(
     wanted = check_formats(plan.formats if formats is None else formats)
     out = _choose_folder(plan, out, force, tell)
     seed = plan.seed if seed is None else seed
-    require(plan)  # faults are told before anything is written
+    require_ready(plan)  # everything `check` would refuse is refused before anything is written
     started = _now()
     job = Job(plan, seed, {"engine": engine, "draws": draws, "tune": tune, "chains": chains}, tell)
     with new_folder(out, force=force) as folder:

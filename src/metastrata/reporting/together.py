@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.endpoints import exchangeable_endpoints
 from metastrata.errors import InputError, ModelError, RunInterruptedError
+from metastrata.evidence.choosing import chosen
 from metastrata.evidence.effects import Effects
 from metastrata.model.plan import Plan
 from metastrata.model.plan_joint import JointChoices
@@ -127,21 +128,6 @@ def _joint(
     except ModelError as error:  # a design, or an endpoint, that hangs on one study
         return Together(rows, None, {**facts, "not_scored": str(error)})
     return Together(rows, scores, facts)
-
-
-def chosen(effects: Effects, endpoints: list[str]) -> Effects:
-    """The effects on some endpoints; on all if none are named."""
-    from dataclasses import replace
-
-    from metastrata.evidence.covariances import among
-
-    if not endpoints:
-        return effects
-    kept = [i for i, item in enumerate(effects.items) if item.endpoint in endpoints]
-    items = tuple(effects.items[i] for i in kept)
-    strata = tuple(s for s in effects.strata if any(item.stratum == s for item in items))
-    pairs = among(effects.covariances, {i: place for place, i in enumerate(kept)})
-    return replace(effects, items=items, strata=strata, covariances=pairs)
 
 
 def _by_themselves(plan: Plan, effects: Effects) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metastrata.appraisal.alternatives import COLUMNS, MAIN, alternative_rows, frequentist_rows
 from metastrata.errors import InputError, ModelError
 from metastrata.evidence.effects import Effects
-from metastrata.model.alternatives import expanded
+from metastrata.model.alternatives import analysed, expanded
 from metastrata.model.intake import require
 from metastrata.model.plan import Alternative
 from metastrata.reporting.fits import Job, seed_for
@@ -48,14 +48,8 @@ def fit_alternatives(
 
 def _rows(job: Job, alternative: Alternative, effects: Effects, main: EndpointResult) -> list[list[object]]:
     """The rows of an alternative; none where it changes nothing, or leaves fewer than two studies."""
-    if alternative.endpoints and main.name not in alternative.endpoints:
-        return []
-    part = effects.endpoint(main.name)
-    left = [study for study in alternative.leave_out if study in part.studies]
-    if alternative.leave_out and not left:
-        return []
-    part = part.without(left) if left else part
-    if len(part) < 2:
+    part = analysed(alternative, effects, main.name)
+    if part is None:
         return []
     try:
         model = job.plan.statistical_model(alternative)
