@@ -155,6 +155,10 @@ def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
 
 
+LIMITS = ("ci_lower", "ci_upper")
+PRECISION = {"se", "variance"}
+
+
 def without_echoes(faults: Iterable[Fault]) -> list[Fault]:
     """The faults without repeats: one per cell, the first found, and one of each wording.
 
@@ -165,11 +169,20 @@ def without_echoes(faults: Iterable[Fault]) -> list[Fault]:
         cell = (fault.row, fault.column)
         if fault in kept or (fault.column and any((f.row, f.column) == cell for f in kept)):
             continue
+        wrong = {f.column for f in kept if f.row == fault.row}
+        if fault.code == "F16" and fault.column in LIMITS and wrong & PRECISION:
+            continue  # the precision is there, but wrong
+        if fault.code == "F16" and fault.column == "arm" and any(_wrong_arm(f, fault.study) for f in kept):
+            continue  # the other arm is there, but its word is wrong
         wanted = fault.message.partition(": ")[2].partition(" (or ")[0].split(", ")
-        if fault.severity == "waiting" and {f.column for f in kept if f.row == fault.row} >= set(wanted):
+        if fault.severity == "waiting" and wrong >= set(wanted):
             continue
         kept.append(fault)
     return kept
+
+
+def _wrong_arm(fault: Fault, study: str) -> bool:
+    return fault.column == "arm" and fault.study == study and fault.code == "F05"
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import metastrata as ms
 from metastrata.model.intake import assess
+from metastrata.reporting.readiness import readiness
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = ROOT / "models" / "morris2008.toml"
@@ -102,8 +103,9 @@ def test_arms_that_are_not_whole_are_told_before_anything_is_fitted(
     (tmp_path / "morris2008.csv").write_text(table.replace(*change), encoding="utf-8")
     path = tmp_path / "plan.toml"
     path.write_text(text.replace("../data/", "").replace(*change), encoding="utf-8")
-    _, faults = assess(ms.read_plan(path))
-    assert any(said in str(fault) for fault in faults if fault.stops)
-    with pytest.raises(ms.TableError, match=said):
+    refusal = readiness(ms.read_plan(path)).refusal
+    assert refusal is not None
+    assert str(refusal).count(said) == 1
+    with pytest.raises(type(refusal), match=said):
         ms.run(path, tmp_path / "out", engine="exact")
     assert not (tmp_path / "out").exists()

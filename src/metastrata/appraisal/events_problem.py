@@ -8,16 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from metastrata.errors import InputError, ModelError, unknown
+from metastrata.errors import InputError, ModelError, PriorError, unknown
 from metastrata.evidence.effect import Effect
 from metastrata.evidence.effect_set import Effects
 from metastrata.inference.arms.problem import Arm, ArmsProblem, Trial
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec
+from metastrata.model.prior_support import require_one_scale
 from metastrata.model.priors import Prior, prior
 
 Borrow = Literal["none", "baseline"]
 OF_TRIALS = ("baseline", "baseline_sd", "mu", "tau")
+SDS = ("baseline_sd", "tau", "single_sd")
+MEANING = {
+    "baseline": "the mean level of control arms",
+    "baseline_sd": "the SD of the level of control arms over studies",
+    "mu": "the mean effect",
+    "tau": "the SD of effects over studies",
+    "single": "the mean level of single arms",
+    "single_sd": "the SD of the level of single arms over studies",
+    "shift": "how far single arms are from treated arms of trials",
+}
 
 
 def events_problem(
@@ -74,12 +85,23 @@ def _priors(priors: Mapping[str, PriorSpec], single_arms: Effects | None, borrow
     for name, spec in priors.items():
         if isinstance(spec, Mapping):
             raise ModelError(f"prior of {name}: one prior is wanted, not one by stratum")
-        found[name] = prior(spec)
-    kinds = {"baseline": "mu", "baseline_sd": "tau", "mu": "mu", "tau": "tau", "single": "mu", "single_sd": "tau"}
-    for center, spread in (("baseline", "baseline_sd"), ("mu", "tau"), ("single", "single_sd")):
-        if center in found:  # the same demands as on mu and tau of any model
-            Model("common", "common", {kinds[center]: found[center], kinds[spread]: found[spread]})
+        found[name] = _checked(name, prior(spec))
     return found
+
+
+def _checked(name: str, p: Prior) -> Prior:
+    """Refuse a prior without a posterior, or one that its parameter cannot have."""
+    if not p.proper:
+        instead = "half_normal(1)" if name in SDS else "normal(0, 2)"
+        raise PriorError(f"{p} of {name} is improper: a handful of events does not bound {MEANING[name]}, and there "
+                         f"may be no posterior. Write a proper prior, such as {instead}")  # fmt: skip
+    if name not in SDS:
+        Model("common", "common", {"mu": p, "tau": "half_normal(1)"})  # the same demands as on mu of any model
+        return p
+    if p.support != "positive":
+        raise PriorError(f"{name} is a standard deviation, {MEANING[name]}; {p} allows negative values. Use for "
+                         "example half_normal(0.5)")  # fmt: skip
+    return require_one_scale(name, p)
 
 
 def _counts(item: Effect) -> tuple[float, ...]:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.natural_course_words import assumptions, note
+from metastrata.appraisal.simpler_answers import PLAIN as PLAIN
+from metastrata.appraisal.simpler_answers import SHIFTED as SHIFTED
+from metastrata.appraisal.simpler_answers import TRIALS as TRIALS
+from metastrata.appraisal.simpler_answers import simpler_answers
 from metastrata.errors import InputError
 from metastrata.evidence.arm_changes import ArmChanges, StudyChanges, arm_changes
 from metastrata.evidence.effects import Effects
 from metastrata.inference.fit import Fit, Marginal, fit_one
 from metastrata.inference.joint import JointFit, fit_joint
 from metastrata.inference.natural_course import natural_course_joint, weights
-from metastrata.model.model import Model
 from metastrata.model.natural_course import NaturalCourseModel
 from metastrata.model.parameters import PriorSpec
 from metastrata.model.priors import Prior
@@ -28,7 +31,7 @@ STUDY_COLUMNS = [
     *("course", "course_lower", "course_upper", "theta", "theta_lower", "theta_upper", "weight", "weight_course"),
 ]
 POINTS = (0.025, 0.5, 0.975)
-MAIN, SHIFTED, PLAIN, TRIALS = "natural course", "plain shift", "no correction", "trials only"
+MAIN = "natural course"
 EFFECTS = ("mu", "theta_new", "uncorrected", "uncorrected_new")
 Z = 1.959963984540054
 NAN = math.nan
@@ -162,7 +165,8 @@ def natural_course(
     arms = arms.withholding(withhold)
     model = NaturalCourseModel(priors, inflation)  # type: ignore[arg-type]
     found = fit_joint(natural_course_joint(model, arms), engine=engine, seed=seed, **settings)
-    fits = _beside(arms, model, model.prior("course") if bias is None else bias, seed)
+    asked = simpler_answers(arms, model, bias)
+    fits = {name: fit_one(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
     rows = [course_row(MAIN, name, found.marginal(name), arms, found.status, note(name, model, arms))
             for name in _quantities(model)]  # fmt: skip
     for analysis, other in fits.items():
@@ -202,28 +206,6 @@ def _alone(item: StudyChanges) -> list[Any]:
     limits = [own.y - Z * own.se, own.y + Z * own.se]
     said = f"one trial ({item.study}): its own estimate and 95 % confidence interval, nothing is pooled"
     return [TRIALS, "mu", own.y, own.y, own.se, *limits, NAN, "single_study", said]
-
-
-def _beside(arms: ArmChanges, model: NaturalCourseModel, bias: PriorSpec, seed: int) -> dict[str, Fit]:
-    """The simpler answers: a shift of before/after studies, none, and the trials alone."""
-    known = [(item, item.treated if item.kind == "before_after" else item.contrast) for item in arms.items]
-    pairs = [(item, part) for item, part in known if part is not None]
-    effects = Effects.from_estimates(
-        [part.y for _, part in pairs],
-        [part.se for _, part in pairs],
-        study=[item.study for item, _ in pairs],
-        stratum=["before_after" if item.kind == "before_after" else "trials" for item, _ in pairs],
-        better=arms.better,
-    )
-    plain: dict[str, Any] = {"mu": model.prior("mu"), "tau": model.prior("tau")}
-    common = Model(mean="common", heterogeneity="common", priors=plain)
-    shift = Model(mean="biased", heterogeneity="common", reference="trials", priors={**plain, "bias": bias})
-    asked: dict[str, tuple[Model, Effects]] = {}
-    if arms.of("before_after"):
-        asked = {SHIFTED: (shift, effects), PLAIN: (common, effects)}
-    if len(effects.stratum("trials")) > 1:
-        asked[TRIALS] = (common, effects.stratum("trials"))
-    return {name: fit_one(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
 
 
 def _studies(arms: ArmChanges, found: JointFit) -> pd.DataFrame:

@@ -41,8 +41,8 @@ def _check(effects: Effects) -> None:
     studies = tuple(dict.fromkeys(effects.studies))
     if len(studies) != 1:
         raise InputError(f"endpoints are taken together within one study, here there are {len(studies)}"
-                         f"{': ' + ', '.join(studies) if studies else ''}: leave out the others with "
-                         "effects.without([...])")  # fmt: skip
+                         f"{': ' + ', '.join(studies) if studies else ''}: leave out the rows of "
+                         "the others (include = 'no: reason'), or effects.without([...])")  # fmt: skip
     twice = [name for name, times in Counter(item.endpoint for item in effects.items).items() if times > 1]
     if twice:
         raise InputError(

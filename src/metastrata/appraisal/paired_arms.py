@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from metastrata.errors import InputError
+from metastrata.errors import InputError, nearest
 from metastrata.evidence.columns import Cell
 from metastrata.evidence.effect import Effect
 from metastrata.evidence.effects import Effects, effect_sizes
@@ -48,6 +48,7 @@ def paired_arms(effects: Effects, *, treated: str, control: str, trial: str = "t
         raise InputError(f"arms as rows have measure PLO or IRLN (got {effects.measure})")
     if len(effects.endpoints) > 1:
         raise InputError(f"one endpoint at a time: choose among {', '.join(effects.endpoints)}")
+    _check_column(effects, (treated, control), trial)
     found: dict[str, dict[str, Effect]] = {}
     for item in effects.items:
         if item.stratum in (treated, control):
@@ -81,3 +82,12 @@ def paired_arms(effects: Effects, *, treated: str, control: str, trial: str = "t
             cells[f"events_{arm}"], cells[f"{of}_{arm}"] = statistics.arguments
         rows.append(Row(len(rows) + 2, cells))
     return replace(effect_sizes(Studies("trials", tuple(rows)), measure, better=dict(effects.better)), source=None)
+
+
+def _check_column(effects: Effects, strata: tuple[str, str], trial: str) -> None:
+    """Refuse a column that names no trial of any arm: it is misspelt, or not there."""
+    arms = [item for item in effects.items if item.stratum in strata]
+    columns = dict.fromkeys(name for item in arms for name in item.cells)
+    if arms and trial not in columns:
+        raise InputError(f"the table has no column '{trial}', which is to say which arms are of one trial"
+                         f"{nearest(trial, columns)}")  # fmt: skip

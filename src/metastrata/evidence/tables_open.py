@@ -50,12 +50,17 @@ def read_grid(path: Path, choices: TableChoices) -> Grid:
 def read_bytes(path: Path) -> bytes:
     """The content of a file, refused in plain words if it is not there, not a file, or far too large."""
     try:
+        if path.is_dir():
+            tables = sorted(_tables_in(path))
+            raise InputError(f"{path} is a folder, not a study table"
+                             f"{f': name a file in it, such as {tables[0]}' if tables else ', and has none in it'}"
+                             )  # fmt: skip
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             size = path.stat().st_size / 1e6
             raise InputError(f"{path.name} has {size:.0f} MB: more than a study table can need", "F12")
         return path.read_bytes()
     except FileNotFoundError:
-        near = nearest(path.name, _tables_beside(path))
+        near = nearest(path.name, _tables_in(path.parent))
         raise InputError(f"no study table at {path}{near}") from None
     except ValueError as error:
         if isinstance(error, InputError):
@@ -65,8 +70,8 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _tables_beside(path: Path) -> Sequence[str]:
+def _tables_in(folder: Path) -> Sequence[str]:
     try:
-        return [p.name for p in path.parent.iterdir() if p.suffix and p.suffix.casefold() in READERS]
+        return [p.name for p in folder.iterdir() if p.suffix and p.suffix.casefold() in READERS]
     except OSError:
         return []

@@ -59,6 +59,8 @@ def choose_timepoints(
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         groups[(entry.row.text("study").casefold(), entry.endpoint)].append(entry)
+    if missing := _no_times(groups.values(), options):
+        return list(entries), [], [missing]
     kept: set[int] = set()
     aside: list[tuple[Entry, str]] = []
     faults: list[Fault] = []
@@ -72,7 +74,8 @@ def choose_timepoints(
             continue
         if not apart or options.timepoint == "refuse":
             kept |= {id(entry) for entry in group}
-            faults += _standing_twice(group, apart)
+            visits = bool(times) and options.timepoint != "refuse"
+            faults += _unsound(group, in_order=False) if visits else _standing_twice(group, apart)
             continue
         wanted = _wanted(times, options.timepoint)
         for entry, month in zip(group, times, strict=True):
@@ -91,7 +94,20 @@ def _wanted(times: Sequence[float], rule: str | float) -> float:
     return min(times, key=lambda month: (abs(month - float(rule)), month))
 
 
-def _unsound(group: Sequence[Entry]) -> list[Fault]:
+def _no_times(groups: Iterable[Sequence[Entry]], options: Options) -> Fault | None:
+    """F44: a rule for time points, but no column that says when."""
+    several = list(groups)
+    names = dict.fromkeys(name for group in several for entry in group for name in entry.row.cells)
+    asked = options.timepoint == "all" or (options.timepoint != "refuse" and any(len(group) > 1 for group in several))
+    if not asked or not several or "timepoint_months" in names:
+        return None
+    rule = "every visit" if options.timepoint == "all" else f"timepoint = {options.timepoint!r}"
+    message = (f"column 'timepoint_months' is missing: it says when an effect was measured, in months since treatment; "
+               f"{rule} needs it{nearest('timepoint_months', names)}")  # fmt: skip
+    return Fault(message, 1, "timepoint_months", code="F44")
+
+
+def _unsound(group: Sequence[Entry], in_order: bool = True) -> list[Fault]:
     """What is wrong with the visits of one study: copies of rows, two strata, and their times."""
     first = group[0]
     copies = [entry for entry in group[1:] if entry.row.cells == first.row.cells]
@@ -100,7 +116,7 @@ def _unsound(group: Sequence[Entry]) -> list[Fault]:
     faults += _standing_twice([first, *elsewhere], apart=False) if elsewhere else []
     rest = [entry for entry in group if entry not in copies and entry not in elsewhere]
     visits = [Visit(e.row.text("study"), e.endpoint, e.row.value("timepoint_months"), e.row.number) for e in rest]
-    return faults + visit_faults(visits, column="timepoint_months")
+    return faults + visit_faults(visits, column="timepoint_months", in_order=in_order)
 
 
 @dataclass(frozen=True)
@@ -113,8 +129,10 @@ class Visit:
     row: int | None
 
 
-def visit_faults(visits: Iterable[Visit], column: str = "months") -> list[Fault]:
+def visit_faults(visits: Iterable[Visit], column: str = "months", in_order: bool = True) -> list[Fault]:
     """One fault for each visit that has no time, an impossible one, one that stands already, or is out of order.
+
+    The order is not looked at where one visit is taken (`in_order` False).
 
     Examples
     --------
@@ -134,7 +152,7 @@ of a study by time, or correct the month
                 faults.append(Fault(why, visit.row, column, visit.study, visit.endpoint, code="F44"))
             else:
                 timed.append(visit)
-        faults += _order(timed, column)
+        faults += _order(timed, column, in_order)
     return faults
 
 
@@ -174,7 +192,7 @@ def _impossible(months: float | None) -> str:
     return ""
 
 
-def _order(visits: Sequence[Visit], column: str) -> list[Fault]:
+def _order(visits: Sequence[Visit], column: str, in_order: bool) -> list[Fault]:
     """Visits that stand twice, and visits out of order, once each."""
     seen: dict[float, Visit] = {}
     once: list[Visit] = []
@@ -187,7 +205,7 @@ def _order(visits: Sequence[Visit], column: str) -> list[Fault]:
         message = (f"the visit at {visit.months:g} months stands twice (first in row {first.row}): its patients would "
                    "count twice; delete one, or correct the month")  # fmt: skip
         faults.append(Fault(message, visit.row, column, visit.study, visit.endpoint, code="F40"))
-    for before, after in pairwise(once):
+    for before, after in pairwise(once if in_order else ()):
         if cast(float, after.months) < cast(float, before.months):
             message = (f"the visit at {after.months:g} months stands after that at {before.months:g} months (row "
                        f"{before.row}): order the visits of a study by time, or correct the month")  # fmt: skip

@@ -126,7 +126,8 @@ def _check_frame(variables: list[str], frame: pd.DataFrame) -> None:
     for name in variables:
         if name not in frame.columns:
             known = [str(c) for c in frame.columns]
-            raise InputError(f"there is no moderator {name!r}: known are {', '.join(known)}{nearest(name, known)}")
+            are = f"known are {', '.join(known)}{nearest(name, known)}" if known else "the table has none"
+            raise InputError(f"there is no moderator {name!r}: {are}")
         values = frame[name]
         if values.ndim != 1:
             raise InputError(f"there are several columns {name!r}")

@@ -11,7 +11,6 @@ from metastrata.evidence.screening import screen, settle
 from metastrata.evidence.studies import Studies, load_studies
 from metastrata.model.companion import as_its_own, companion
 from metastrata.model.figure_intake import figure_faults
-from metastrata.model.natural_course_intake import natural_course_faults
 from metastrata.model.plan import Alternative, Plan
 from metastrata.model.prior_review import review
 from metastrata.model.visit_intake import derive_visits, visit_doubts
@@ -55,8 +54,6 @@ def assess(plan: Plan, alternative: Alternative | None = None) -> tuple[Effects,
         at_visits, found = derive_visits(plan, studies)
         more += found
         visits = visit_doubts(at_visits, effects, options)
-    if alternative is None and not any(fault.stops for fault in (*faults, *more)):
-        more += natural_course_faults(plan, effects)
     known = dict.fromkeys(row.text("study") for row in studies.rows)
     if alternative is not None:
         for name in alternative.leave_out:
@@ -78,7 +75,7 @@ def _of_companion(plan: Plan) -> list[Fault]:
         beside = companion(plan)
         return [] if beside is None else as_its_own(beside, [f for f in assess(beside)[1] if f.stops])
     except InputError as error:
-        return [Fault(str(error))]
+        return [Fault(f"safety: {error}")]
 
 
 def _doubts(plan: Plan, effects: Effects, alternative: Alternative | None) -> list[Fault]:

@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -47,7 +48,7 @@ class Plan(Frozen):
     """
 
     title: str
-    data: str
+    data: Annotated[str, Field(min_length=1)]
     question: str = ""
     notes: list[str] = Field(default_factory=list)
     seed: int = Field(default=1, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -65,13 +66,31 @@ _WANTED = {
     "int_type": "a whole number is wanted",
     "int_from_float": "a whole number is wanted",
     "bool_type": "true or false is wanted",
+    "too_short": "one at least is wanted",
+    "string_too_short": "a text is wanted, not an empty one",
 }
 
 
 def explain(error: Any, content: dict[str, Any], plan: type[BaseModel]) -> Fault:
     """One fault of a plan in a plain sentence; `plan` is the class whose keys stand outside any section."""
     place = _place(error["loc"], content)
-    return Fault(_sentence(error, place, plan, _sections(content)), code=_code(place) if place else "")
+    where = _in_words(place, content)
+    return Fault(_sentence(error, place, where, plan, _sections(content)), code=_code(place) if place else "")
+
+
+def _in_words(place: Sequence[str], content: dict[str, Any]) -> str:
+    """The keys that lead to a fault, joined by dots; an entry of a list goes by its name, or its number from 1."""
+    words: list[str] = []
+    at: Any = content
+    for part in place:
+        if isinstance(at, list) and part.isdigit() and int(part) < len(at):
+            at = at[int(part)]
+            name = at.get("name") if isinstance(at, dict) else None
+            words[-1] += f" '{name}'" if name else f" {int(part) + 1}"
+        else:
+            at = at.get(part) if isinstance(at, dict) else None
+            words.append(part)
+    return ".".join(words) or "plan"
 
 
 def _sections(content: dict[str, Any]) -> dict[str, type[BaseModel]]:
@@ -81,8 +100,9 @@ def _sections(content: dict[str, Any]) -> dict[str, type[BaseModel]]:
     return _SECTIONS | {"endpoints_together": JointChoices, "variants": JointVariant} if joint else _SECTIONS
 
 
-def _sentence(error: Any, place: list[str], plan: type[BaseModel], sections: dict[str, type[BaseModel]]) -> str:
-    where = ".".join(place) or "plan"
+def _sentence(
+    error: Any, place: list[str], where: str, plan: type[BaseModel], sections: dict[str, type[BaseModel]]
+) -> str:
     kind, seen = error["type"], error.get("input")
     if kind == "extra_forbidden":
         parts = [name for part in reversed(place[:-1]) for name in (f"{place[0]}.{part}", part)]

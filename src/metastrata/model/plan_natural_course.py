@@ -58,7 +58,10 @@ class NaturalCourseChoices(Frozen):
         if len(set(names)) < len(names):
             raise ValueError("two variants have the same name")
         for variant in (None, *self.variants):
-            self.changed(variant).statistical_model()
+            try:
+                self.changed(variant).statistical_model()
+            except ValueError as error:
+                raise ValueError(f"variant '{variant.name}': {error}" if variant else str(error)) from None
         if self.bias is not None:
             prior(self.bias)
         return self

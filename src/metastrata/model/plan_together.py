@@ -41,7 +41,10 @@ class TogetherChoices(Frozen):
         if len(set(names)) < len(names):
             raise ValueError("two variants have the same name")
         for variant in (None, *self.variants):
-            Model(mean="common", heterogeneity="common", priors=self.changed(variant).priors)
+            try:
+                Model(mean="common", heterogeneity="common", priors=self.changed(variant).priors)
+            except ValueError as error:
+                raise ValueError(f"variant '{variant.name}': {error}" if variant else str(error)) from None
         return self
 
     def changed(self, variant: TogetherVariant | None) -> TogetherChoices:

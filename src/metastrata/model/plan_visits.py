@@ -62,8 +62,8 @@ class VisitsChoices(Frozen):
             try:
                 self.course(variant)
             except ValueError as error:
-                where = f"visits.variants '{variant.name}'" if variant else "visits"
-                raise ValueError(f"{where}: {error}") from None
+                where = f"variant '{variant.name}': " if variant else ""
+                raise ValueError(f"{where}{error}") from None
         return self
 
     def course(self, variant: VisitsVariant | None = None) -> Course:

@@ -84,10 +84,10 @@ def run(
     tell = say or (lambda line: None)
     if engine not in ENGINES:
         raise InputError(unknown("engine", engine, ENGINES))
-    wanted = check_formats(plan.formats if formats is None else formats)
     out = _choose_folder(plan, out, force, tell)
     seed = plan.seed if seed is None else seed
-    require_ready(plan)  # everything `check` would refuse is refused before anything is written
+    require_ready(plan, formats)  # everything `check` would refuse is refused before anything is written
+    wanted = check_formats(plan.formats if formats is None else formats)
     started = _now()
     job = Job(plan, seed, {"engine": engine, "draws": draws, "tune": tune, "chains": chains}, tell)
     with new_folder(out, force=force) as folder:

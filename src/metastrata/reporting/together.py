@@ -131,16 +131,19 @@ def _joint(
 
 
 def _by_themselves(plan: Plan, effects: Effects) -> pd.DataFrame:
-    """The plan's model for each endpoint by itself, by integration."""
+    """The plan's model for each endpoint by itself, by integration; an endpoint with one study as it is."""
     import pandas as pd
 
-    from metastrata.appraisal.summaries import summary
+    from metastrata.appraisal.summaries import single_study, summary
     from metastrata.inference.fit import fit_one
 
-    tables = [
-        pd.DataFrame(summary(fit_one(plan.statistical_model(), effects.endpoint(name), engine="exact", draws=100)))
-        for name in effects.endpoints
-    ]
+    tables = []
+    for name in effects.endpoints:
+        part = effects.endpoint(name)
+        if len(part) == 1:
+            tables.append(single_study(part))
+            continue
+        tables.append(pd.DataFrame(summary(fit_one(plan.statistical_model(), part, engine="exact", draws=100))))
     return pd.concat(tables, ignore_index=True).query("quantity != 'theta'").assign(analysis=SINGLE)
 
 

@@ -13,10 +13,21 @@ MANY = 6
 
 @dataclass
 class Found:
-    """Lines and faults, filled as one asks."""
+    """Lines and faults, filled as one asks.
+
+    Attributes
+    ----------
+    lines : list of str
+    refused : list of Fault
+        What the plan asks and cannot have.
+    rows : list of Fault
+        What is wrong with rows of the table.
+    """
 
     lines: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    refused: list[Fault] = field(default_factory=list)
+    rows: list[Fault] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
 
     @contextmanager
     def at(self, where: str) -> Iterator[None]:
@@ -24,18 +35,20 @@ class Found:
         try:
             yield
         except TableError as error:
-            self._keep(where, [fault.coded for fault in error.faults])
+            self.rows += [replace(f, message=f"{where}: {f.message}") for f in error.faults if self._new(str(f))]
         except MetastrataError as error:
-            self._keep(where, [str(error)])
+            self.refused += [Fault(f"{where}: {error}")] if self._new(str(error)) else []
 
-    def _keep(self, where: str, texts: Sequence[str]) -> None:
-        said = {fault.message.partition(": ")[2] for fault in self.faults}
-        self.faults += [Fault(f"{where}: {text}") for text in dict.fromkeys(texts) if text not in said]
+    def _new(self, text: str) -> bool:
+        new = text not in self.said
+        self.said.add(text)
+        return new
 
-    def within(self, other: Found, where: str) -> None:
-        """Take over what another found, saying where."""
-        self.lines += [f"  {line}" for line in other.lines]
-        self.faults += [replace(fault, message=f"{where}, {fault.message}") for fault in other.faults]
+    def take(self, other: Found) -> None:
+        """Take over what another found."""
+        self.lines += other.lines
+        self.refused += other.refused
+        self.rows += other.rows
 
 
 def count(number: int, one: str, many: str = "") -> str:

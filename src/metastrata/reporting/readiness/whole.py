@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from metastrata.errors import Fault, InputError, PlanError, TableError
 from metastrata.evidence.effect_set import Effects
 from metastrata.model.alternatives import expanded
-from metastrata.model.companion import companion
+from metastrata.model.companion import as_its_own, companion
 from metastrata.model.intake import assess
 from metastrata.model.plan import Plan
 from metastrata.reporting.extras import check_formats
@@ -60,15 +61,23 @@ class Readiness:
         return error
 
 
-def readiness(plan: Plan) -> Readiness:
+def readiness(plan: Plan, formats: Sequence[str] | None = None) -> Readiness:
     """Read the table of a plan, and ask of every section whether it can be run.
+
+    Parameters
+    ----------
+    plan : Plan
+    formats : sequence of str, optional
+        Formats of the report; by default those of the plan.
 
     Raises
     ------
     InputError
         If the table cannot be read at all, an alternative cannot be made, or a prior is improper.
     """
-    check_formats(plan.formats)
+    with _naming(plan, "formats"):
+        check_formats(plan.formats if formats is None else formats)
+    beside = companion(plan)  # a plan of events that cannot be read is the plan's fault, not the table's
     effects, faults = assess(plan)
     whole = plan.model_copy(update={"alternatives": expanded(plan, effects)})
     variants = []
@@ -80,10 +89,19 @@ def readiness(plan: Plan) -> Readiness:
     found = Found()
     if not any(fault.stops for fault in faults):
         for part in (ask_models(plan, effects), ask_alternatives(plan, variants), *_sections(plan, effects)):
-            found.lines += part.lines
-            found.faults += part.faults
-        _ask_safety(plan, found)
-    return Readiness(whole, effects, tuple(faults), tuple(found.faults), tuple(found.lines))
+            found.take(part)
+        if beside is not None:
+            _ask_safety(plan, beside, found)
+    return Readiness(whole, effects, (*faults, *found.rows), tuple(found.refused), tuple(found.lines))
+
+
+@contextmanager
+def _naming(plan: Plan, key: str) -> Iterator[None]:
+    """Let what is refused inside the block say which key of the plan it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise PlanError(f"{plan.path.name}: {key}: {error}") from None
 
 
 def _sections(plan: Plan, effects: Effects) -> Iterator[Found]:
@@ -100,20 +118,19 @@ def _sections(plan: Plan, effects: Effects) -> Iterator[Found]:
         yield ask_events(plan, effects)
 
 
-def _ask_safety(plan: Plan, found: Found) -> None:
+def _ask_safety(plan: Plan, beside: Plan, found: Found) -> None:
     """The plan of events named in [safety], whose table was read with the main one."""
-    beside = companion(plan)
-    if beside is None or plan.safety is None:
-        return
-    events = readiness(beside)
+    events, title = readiness(beside), plan.safety.title if plan.safety else ""
     parts = [f"{endpoint.label} {count(len(events.effects.endpoint(name)), 'effect')}"
              for name, endpoint in beside.endpoints.items()]  # fmt: skip
-    found.lines.append(f"[safety] {plan.safety.title}: {beside.path.name} with {beside.table.name}; "
-                       f"{', '.join(parts)}; {count(len(events.plan.alternatives), 'alternative')}")  # fmt: skip
-    found.within(Found(list(events.lines), list(events.refused)), f"[safety], {beside.path.name}")
+    found.lines.append(f"[safety] {title}: {beside.path.name} with {beside.table.name}; {', '.join(parts)}; "
+                       f"{count(len(events.plan.alternatives), 'alternative')}")  # fmt: skip
+    found.lines += [f"  {line}" for line in events.lines]
+    found.refused += [replace(f, message=f"[safety], {beside.path.name}: {f.message}") for f in events.refused]
+    found.rows += as_its_own(beside, events.stopping)
 
 
-def require_ready(plan: Plan) -> None:
+def require_ready(plan: Plan, formats: Sequence[str] | None = None) -> None:
     """Refuse a plan that cannot be run, with everything that is wrong.
 
     Raises
@@ -121,6 +138,6 @@ def require_ready(plan: Plan) -> None:
     InputError
         A TableError if the table is at fault, else a PlanError naming the sections.
     """
-    refusal = readiness(plan).refusal
+    refusal = readiness(plan, formats).refusal
     if refusal is not None:
         raise refusal
