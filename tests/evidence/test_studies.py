@@ -270,7 +270,7 @@ def test_a_missing_file_is_told_with_the_closest_name(write):
 
 
 def test_a_folder_is_not_a_table(tmp_path):
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="is a folder, not a study table, and has none"):
         read_studies(tmp_path)
 
 
