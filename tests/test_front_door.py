@@ -72,6 +72,7 @@ PUBLIC = {
     "ForestTable",
     "forest_table",
     "plot_forest",
+    "plot_natural_course",
     "plots",
     "RunResult",
     "run",

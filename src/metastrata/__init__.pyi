@@ -105,6 +105,7 @@ from .appraisal.natural_course_checks import sweep_natural_course as sweep_natur
 from .plots.tables import ForestTable as ForestTable
 from .plots.tables import forest_table as forest_table
 from .plots.forest import plot_forest as plot_forest
+from .plots.natural_course import plot_natural_course as plot_natural_course
 from .reporting.rscript import r_script as r_script
 from .reporting.results import RunResult as RunResult
 from .reporting.run import run as run

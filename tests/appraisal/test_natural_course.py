@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import metastrata as ms
+from metastrata.evidence.arm_changes import Estimate
 
 PRIORS = {"mu": "normal(0, 1)", "course": "normal(0, 0.5)", "tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
 
@@ -23,7 +26,7 @@ def found(effects: ms.Effects) -> ms.NaturalCourse:
 def test_it_stands_beside_the_simpler_answers(found: ms.NaturalCourse, effects: ms.Effects) -> None:
     assert found.status == "reliable"
     means = found.table.query("quantity == 'mu'").set_index("analysis")["mean"]
-    assert list(means.index) == ["natural course", "plain shift", "no correction", "trials only"]
+    assert list(means.index) == ["natural course", "plain shift", "no correction", "trials only", "before/after only"]
     y = [item.contrast.y if item.held is None else item.treated.y for item in found.changes.items]
     se = [item.contrast.se if item.held is None else item.treated.se for item in found.changes.items]
     stratum = ["t"] * 3 + ["b"] * 2
@@ -36,6 +39,57 @@ def test_it_stands_beside_the_simpler_answers(found: ms.NaturalCourse, effects: 
     ):  # fmt: skip
         assert means[name] == pytest.approx(ms.fit(model, part, engine="exact", draws=50).marginal("mu").mean, abs=1e-5)
     assert found.table.set_index("quantity").loc["mu", "p_benefit"].iloc[0] > 0.98
+
+
+def test_before_after_studies_alone_are_those_of_a_sum_over_a_grid(found: ms.NaturalCourse) -> None:
+    """The joint model of control arms and before/after studies, without the treated arms of trials, by brute force."""
+    control = np.array([[i.control.y, i.control.se] for i in found.changes.of("trial")])
+    treated = np.array([[i.treated.y, i.treated.se] for i in found.changes.of("before_after")])
+    y, se = np.concatenate([control, treated]).T
+    single = np.arange(len(y)) >= len(control)
+    x = np.column_stack([single, np.ones(len(y))]).astype(float)  # of mu and course
+    prior = np.diag([1.0, 1 / 0.25])
+    grid = (np.arange(160) + 0.5) * 0.016
+    weights, means = [], []
+    for tau in grid:
+        for spread in grid:
+            v = se**2 + spread**2 + single * tau**2
+            precision = prior + x.T @ (x / v[:, None])
+            mean = np.linalg.solve(precision, x.T @ (y / v))
+            fit = y @ (y / v) - mean @ precision @ mean + np.log(v).sum() + np.linalg.slogdet(precision)[1]
+            weights.append(-0.5 * (fit + tau**2 / 0.25 + spread**2 / 0.25))
+            means.append(mean)
+    w = np.exp(np.array(weights) - max(weights))
+    mu, course = w @ np.array(means) / w.sum()
+    rows = found.table.query("analysis == 'before/after only'").set_index("quantity")["mean"]
+    assert rows["mu"] == pytest.approx(mu, abs=2e-3)
+    assert rows["course_before_after"] == pytest.approx(course, abs=1e-3)
+    assert rows["uncorrected"] == pytest.approx(mu + course, abs=2e-3)
+
+
+def test_before_after_studies_alone_share_no_effect_with_trials(found: ms.NaturalCourse) -> None:
+    items = [replace(i, treated=Estimate(i.treated.y + 5, i.treated.se)) if i.kind == "trial" else i
+             for i in found.changes.items]  # fmt: skip
+    other = ms.natural_course(replace(found.changes, items=tuple(items)), priors=PRIORS, draws=50)
+    assert other.alone.marginal("mu").mean == found.alone.marginal("mu").mean
+    assert other.marginal("mu").mean > found.marginal("mu").mean + 1
+
+
+def test_without_before_after_studies_there_is_nothing_to_correct(effects: ms.Effects) -> None:
+    whole = ms.natural_course(effects, priors=PRIORS, draws=50)
+    assert whole.alone is None
+    assert whole.status == "reliable"
+    assert list(whole.table["analysis"].unique()) == ["natural course", "trials only"]
+
+
+def test_how_much_the_prior_of_the_course_counts(effects: ms.Effects) -> None:
+    """The share is how far the posterior mean follows the mean of the prior."""
+    means = []
+    for center in (-0.05, 0.05):
+        moved = {**PRIORS, "course": f"normal({center}, 0.5)"}
+        means.append(ms.natural_course(effects, priors=moved, draws=50).marginal("course").mean)
+    share = ms.natural_course(effects, priors=PRIORS, draws=50).course_prior_share
+    assert share == pytest.approx((means[1] - means[0]) / 0.1, abs=0.01)
 
 
 def test_draws_and_integrals_agree(found: ms.NaturalCourse) -> None:
@@ -103,6 +157,11 @@ def test_one_control_arm_is_said_to_be_one() -> None:
                               endpoints=["sledai"])  # fmt: skip
     lupus = ms.natural_course(effects, priors=PRIORS, draws=50)
     note = lupus.table.query("quantity == 'course'")["note"].item()
+    share = lupus.course_prior_share
+    assert f"one control arm, besides its prior, which counts {100 * share:.0f} %" in note
+    tight = ms.natural_course(effects, priors={**PRIORS, "course": "normal(0, 0.1)"}, draws=50)
+    note = tight.table.query("quantity == 'course'")["note"].item()
+    assert tight.course_prior_share > 0.5 > share
     assert "one control arm, mostly its prior" in note
     with pytest.raises(ms.ModelError, match="Deng 2017 is the only trial"):
         ms.check_natural_course(lupus)

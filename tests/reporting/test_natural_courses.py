@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import metastrata as ms
 from metastrata.model.intake import assess
+from metastrata.plots.style import number
 from metastrata.reporting.readiness import readiness
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +30,7 @@ def test_the_training_plan_corrects_and_says_what_it_assumes(folder: Path) -> No
     table = pd.read_csv(folder / "natural_course_performance.csv")
     mu = table.query("quantity == 'mu'").set_index("analysis")
     assert list(mu.index) == [
-        *("natural course", "plain shift", "no correction", "trials only"),
+        *("natural course", "plain shift", "no correction", "trials only", "before/after only"),
         *("other people in before/after studies", "course and effect correlated", "all five control groups"),
     ]
     effects = ms.effect_sizes(ms.read_studies(ROOT / "data" / "morris2008.csv"), measure="SMCRD")
@@ -37,7 +39,7 @@ def test_the_training_plan_corrects_and_says_what_it_assumes(folder: Path) -> No
     alone = ms.natural_course(effects, priors=priors, withhold=["Study 4", "Study 5"], draws=10)
     columns = ["mean", "sd", "eti95_lower", "eti95_upper"]
     wanted = alone.table.query("quantity == 'mu'")[columns].to_numpy()
-    np.testing.assert_allclose(mu[columns].to_numpy()[:4], wanted, rtol=1e-8)
+    np.testing.assert_allclose(mu[columns].to_numpy()[:5], wanted, rtol=1e-8)
     whole = ms.natural_course(effects, priors=priors, draws=10)
     assert mu.loc["all five control groups", "mean"] == pytest.approx(whole.marginal("mu").mean, rel=1e-8)
 
@@ -51,6 +53,42 @@ def test_the_report_has_the_check_and_the_sweeps(folder: Path) -> None:
     assert "Is the course foretold?" in html
     assert "the course in each is a new draw from the distribution that the control arms show" in html
     assert "d[i] ~ normal(mu, tau)" in html
+
+
+def test_the_report_shows_the_figure_and_says_how_far_it_is_prior(folder: Path) -> None:
+    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    figure = next(one for one in content["figures"] if one["kind"] == "natural_course")
+    assert figure["file"] == "figures/performance_natural_course.svg"
+    assert (folder / "figures" / "performance_natural_course.png").is_file()
+    assert "Study 4: reported 1.42, natural course 0.11, left 1.11" in figure["alt"]
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert figure["alt"] in html
+    section = html[html.index('<section id="natural-course"') :]
+    caption = re.sub("<[^>]+>", "", section[section.index("<figcaption") : section.index("</figcaption>")])
+    part = content["natural_course"]["endpoints"][0]
+    rows = {(row["analysis"], row["quantity"]): row for row in part["rows"]}
+    shown = [rows["before/after only", name]["mean"] for name in ("uncorrected", "course_before_after", "mu")]
+    expected = [number(value) for value in shown]
+    numbers = re.search(
+        r"show (\S+) \[.*?\] on average: of this the natural course is (\S+) \[.*?\], and (\S+) ", caption
+    )
+    assert numbers is not None
+    assert list(numbers.groups()) == expected
+    counts = f"its prior counts {100 * part['course_prior_share']:.0f} %"
+    assert f"rests on 3 control arms; {counts}. How far studies differ in it, SD 0.27" in caption
+    assert "is mostly prior: half_normal(0.5)" in caption
+
+
+def test_a_plan_without_companions_has_the_numbers_alone(tmp_path: Path) -> None:
+    text = PLAN.read_text(encoding="utf-8").replace("../data/", f"{(ROOT / 'data').as_posix()}/")
+    cut = text[: text.index("[[natural_course.variants]]")].replace("sweep =", "# sweep =")
+    path = tmp_path / "plan.toml"
+    path.write_text(cut + "\n[figures]\ncompanions = false\n", encoding="utf-8")
+    ms.run(path, tmp_path / "out", engine="exact")
+    assert not [*(tmp_path / "out" / "figures").glob("*natural_course*")]
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    section = html[html.index('<section id="natural-course"') :]
+    assert "<figure" not in section[: section.index("</section>")]
 
 
 def test_the_lupus_plan_has_one_control_arm_with_a_change() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.natural_course_words import assumptions, note
@@ -31,7 +31,8 @@ STUDY_COLUMNS = [
     *("course", "course_lower", "course_upper", "theta", "theta_lower", "theta_upper", "weight", "weight_course"),
 ]
 POINTS = (0.025, 0.5, 0.975)
-MAIN = "natural course"
+MAIN, SELF = "natural course", "before/after only"
+OF_SELF = ("mu", "tau", "course_before_after", "uncorrected")
 EFFECTS = ("mu", "theta_new", "uncorrected", "uncorrected_new")
 Z = 1.959963984540054
 NAN = math.nan
@@ -50,12 +51,16 @@ class NaturalCourse:
         The posterior; see `marginal` for its quantities by name.
     table : DataFrame
         A row for each quantity of the natural course (``mu course shift tau tau_course rho uncorrected theta_new
-        course_new ...``), then `mu` with a plain shift of before/after studies, with no correction, and of the trials
-        alone. `p_benefit` is the probability of a benefit where the direction is known.
+        course_new ...``), then `mu` with a plain shift of before/after studies, with no correction, of the trials
+        alone, and of the before/after studies alone (`uncorrected`: as reported; `mu`: less the course that control
+        arms show). `p_benefit` is the probability of a benefit where the direction is known.
     studies : DataFrame
         For each study its arms, the posterior of its course and of its treatment effect (`theta`), and its weights.
     fits : mapping
         The fits set beside: "plain shift", "no correction", "trials only".
+    alone : JointFit or None
+        The posterior of "before/after only": of trials the control arms alone are used, so that it shares no effect of
+        treatment with "trials only". None without before/after studies.
     """
 
     changes: ArmChanges
@@ -64,12 +69,21 @@ class NaturalCourse:
     table: pd.DataFrame
     studies: pd.DataFrame
     fits: Mapping[str, Fit]
+    alone: JointFit | None = None
 
     @property
     def status(self) -> str:
         """The worst verdict of the fits: "reliable", "unreliable" or "incomplete"."""
-        found = {self.fit.status, *(part.status for part in self.fits.values())}
+        found = {part.status for part in (self.fit, self.alone, *self.fits.values()) if part is not None}
         return next((s for s in ("incomplete", "unreliable") if s in found), "reliable")
+
+    @property
+    def course_prior_share(self) -> float:
+        """How much the prior of the mean course counts in it: 0 not at all, 1 alone; NaN if the fit was sampled.
+
+        The posterior mean, given the standard deviations, moves by this when the prior's mean does by 1.
+        """
+        return prior_share(self.studies)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -154,8 +168,8 @@ def natural_course(
     >>> priors = {"mu": "normal(0, 1)", "course": "normal(0, 0.5)"}
     >>> priors |= {"tau": "half_normal(0.5)", "tau_course": "half_normal(0.5)"}
     >>> found = ms.natural_course(effects, priors=priors, withhold=["Study 5"], draws=100)
-    >>> found.table.query("quantity == 'mu'")[["analysis", "mean"]].round(2).values.tolist()
-    [['natural course', 0.83], ['plain shift', 0.91], ['no correction', 0.8], ['trials only', 1.0]]
+    >>> found.table.query("quantity == 'mu'").set_index("analysis")["mean"].round(2).head(4).to_dict()
+    {'natural course': 0.83, 'plain shift': 0.91, 'no correction': 0.8, 'trials only': 1.0}
     """
     import pandas as pd
 
@@ -167,7 +181,9 @@ def natural_course(
     found = fit_joint(natural_course_joint(model, arms), engine=engine, seed=seed, **settings)
     asked = simpler_answers(arms, model, bias)
     fits = {name: fit_one(how, what, engine="exact", seed=seed, draws=500) for name, (how, what) in asked.items()}
-    rows = [course_row(MAIN, name, found.marginal(name), arms, found.status, note(name, model, arms))
+    studies = _studies(arms, found)
+    share = prior_share(studies)
+    rows = [course_row(MAIN, name, found.marginal(name), arms, found.status, note(name, model, arms, share))
             for name in _quantities(model)]  # fmt: skip
     for analysis, other in fits.items():
         wanted = [("mu", ""), ("bias", "before_after"), ("tau", other.design.strata[0])]
@@ -175,9 +191,12 @@ def natural_course(
             if quantity != "bias" or analysis == SHIFTED:
                 rows.append(course_row(analysis, quantity, other.marginal(quantity, label), arms, other.status, ""))
     if len(trials := [i for i in arms.items if i.kind != "before_after"]) == 1:
-        rows.append(_alone(trials[0]))
+        rows.append(_one_trial(trials[0]))
+    alone = _before_after_only(arms, model, seed)
+    if alone is not None:
+        rows += [course_row(SELF, name, alone.marginal(name), arms, alone.status, "") for name in OF_SELF]
     table = Shown(pd.DataFrame(rows, columns=COLUMNS))
-    return NaturalCourse(arms, model, found, table, _studies(arms, found), fits)
+    return NaturalCourse(arms, model, found, table, studies, fits, alone)
 
 
 def _quantities(model: NaturalCourseModel) -> list[str]:
@@ -199,13 +218,22 @@ def course_row(analysis: str, quantity: str, marginal: Marginal, arms: ArmChange
     return [analysis, quantity, float(marginal.mean), median, float(marginal.sd), lower, upper, benefit, status, said]
 
 
-def _alone(item: StudyChanges) -> list[Any]:
+def _one_trial(item: StudyChanges) -> list[Any]:
     """The only trial: its own estimate."""
     own = item.contrast
     assert own is not None
     limits = [own.y - Z * own.se, own.y + Z * own.se]
     said = f"one trial ({item.study}): its own estimate and 95 % confidence interval, nothing is pooled"
     return [TRIALS, "mu", own.y, own.y, own.se, *limits, NAN, "single_study", said]
+
+
+def _before_after_only(arms: ArmChanges, model: NaturalCourseModel, seed: int) -> JointFit | None:
+    """The same model of before/after studies and control arms: what treated arms of trials show is left out."""
+    if not arms.of("before_after"):
+        return None
+    items = [replace(i, treated=None) if i.kind == "trial" else i for i in arms.items if i.kind != "contrast"]
+    joint = natural_course_joint(model, replace(arms, items=tuple(items)))
+    return fit_joint(joint, engine="exact", seed=seed, draws=500)
 
 
 def _studies(arms: ArmChanges, found: JointFit) -> pd.DataFrame:
@@ -224,6 +252,11 @@ def _studies(arms: ArmChanges, found: JointFit) -> pd.DataFrame:
             cells += interval_of(found.marginal("theta", item.study, slot))
         rows.append([*cells, float(of_effect[i]), float(of_course[i])])
     return Shown(pd.DataFrame(rows, columns=STUDY_COLUMNS))
+
+
+def prior_share(studies: pd.DataFrame) -> float:
+    """What the studies' weights in the mean course leave to its prior; NaN if there are none."""
+    return 1 - float(studies["weight_course"].sum(skipna=False))
 
 
 def interval_of(marginal: Marginal) -> list[float]:

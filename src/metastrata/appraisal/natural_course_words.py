@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from metastrata.evidence.arm_changes import ArmChanges
 from metastrata.model.natural_course import NaturalCourseModel
 from metastrata.model.priors import Prior
@@ -47,14 +49,14 @@ def _tied(model: NaturalCourseModel) -> str:
     return "The effect of treatment in a study does not depend on the course its patients would have had."
 
 
-def note(quantity: str, model: NaturalCourseModel, changes: ArmChanges) -> str:
-    """What a reader must know about a quantity; "" if nothing."""
+def note(quantity: str, model: NaturalCourseModel, changes: ArmChanges, share: float) -> str:
+    """What a reader must know about a quantity, "" if nothing; `share` is that of the prior in the mean course."""
     controls = len(changes.of("trial"))
     few = FEW.get(controls, "")
     said = {
         "mu": "mean effect of treatment",
         "tau": "SD of treatment effects over studies",
-        "course": "mean change without treatment" + (f": {few}, mostly its prior" if controls == 1 else ""),
+        "course": "mean change without treatment" + (f": {few}{_counts(share)}" if few else ""),
         "tau_course": "SD of the course over studies",
         "rho": "correlation of course and effect" + (f": {few}, this is mostly its prior" if few else ""),
         "shift": "this is its prior but for what the agreement of designs says",
@@ -67,3 +69,10 @@ def note(quantity: str, model: NaturalCourseModel, changes: ArmChanges) -> str:
     if quantity == "tau_course" and few:
         said += f": {few}, this is {'its prior' if controls == 1 else 'mostly its prior'}"
     return said
+
+
+def _counts(share: float) -> str:
+    """How much the prior of the mean course counts; nothing if that is not known."""
+    if math.isnan(share):
+        return ""
+    return f", {'mostly its prior' if share > 0.5 else 'besides its prior'}, which counts {100 * share:.0f} %"

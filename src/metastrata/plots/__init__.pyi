@@ -15,6 +15,8 @@ from .assumptions import plot_assumptions as plot_assumptions
 from .sensitivity import plot_sensitivity as plot_sensitivity
 from .course import course_table as course_table
 from .course import plot_course as plot_course
+from .natural_course import natural_course_table as natural_course_table
+from .natural_course import plot_natural_course as plot_natural_course
 from .predictive import predictive_table as predictive_table
 from .predictive import plot_predictive as plot_predictive
 from .chains import rank_table as rank_table

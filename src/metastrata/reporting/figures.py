@@ -11,10 +11,12 @@ from metastrata.model.figure_intake import judgements
 from metastrata.plots.course import plot_course
 from metastrata.plots.forest import draw_forest
 from metastrata.plots.forest_rows import axis_limits, unit_of
+from metastrata.plots.natural_course import plot_natural_course
 from metastrata.plots.saving import DPI, alt_text, save, save_pages
 from metastrata.plots.tables import ForestTable, forest_table, single_study_table
 from metastrata.reporting.companions import Draw, drawn, of_effects, of_fit, of_run
 from metastrata.reporting.figures_sensitivity import of_assumptions
+from metastrata.reporting.natural_courses import CourseOfEndpoint
 from metastrata.reporting.results import EndpointResult, RunResult
 from metastrata.reporting.visits import VisitsResult
 
@@ -85,6 +87,9 @@ def write_figures(result: RunResult, folder: Path) -> Figures:
     for one in result.visits:
         label = plan.endpoints[one.endpoint].label
         gallery.add("course", one.endpoint, _course(result, one, label), formats=formats)
+    for natural in result.natural_courses if plan.figures.companions else ():
+        figure = _natural_course(result, natural)
+        gallery.add("natural_course", natural.endpoint, figure, formats=formats)
     gallery.add_all(of_run(result))
     if result.safety is not None:
         for part in result.safety.endpoints:
@@ -137,6 +142,13 @@ def _course(result: RunResult, one: VisitsResult, label: str) -> Figure:
     axis = f"{measure}, {unit}" if unit and result.plan.effects.measure in ("MD", "RD", "GEN") else measure
     fixed = one.fit.model.priors["tau"] == 0 and one.fit.model.deviations == "constant"  # then no study differs
     return plot_course(one.fit, labels=result.plan.strata, title=f"{label} over time", unit=axis, prediction=not fixed)
+
+
+def _natural_course(result: RunResult, one: CourseOfEndpoint) -> Figure:
+    """What arms changed and what is left without the natural course; in units where changes are."""
+    endpoint = result.plan.endpoints[one.endpoint]
+    unit = endpoint.unit if result.plan.effects.measure in ("MD", "GEN") else ""
+    return plot_natural_course(one.found, title=f"{endpoint.label}: natural course", unit=unit)
 
 
 def _forest(result: RunResult, part: EndpointResult) -> ForestTable:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.natural_course import MAIN as NATURAL
-from metastrata.appraisal.natural_course import PLAIN, SHIFTED, TRIALS, NaturalCourse, natural_course
+from metastrata.appraisal.natural_course import NaturalCourse, natural_course
 from metastrata.appraisal.natural_course_checks import check_natural_course, sweep_natural_course
 from metastrata.errors import MetastrataError, ModelError
 from metastrata.evidence.effects import Effects
@@ -16,8 +17,6 @@ from metastrata.model.plan_natural_course import NaturalCourseChoices
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ORDER = (NATURAL, SHIFTED, PLAIN, TRIALS)
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,7 @@ def as_record(found: CourseOfEndpoint) -> dict[str, Any]:
         "before_after": len(changes.of("before_after")),
         "withheld": [item.study for item in changes.items if item.held is not None],
         "rows": records(found.table),
+        "course_prior_share": None if math.isnan(share := found.found.course_prior_share) else share,
         "studies": records(found.found.studies),
         "check": records(found.check),
         "not_checked": found.not_checked,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from metastrata.appraisal.natural_course import MAIN, PLAIN, SHIFTED, TRIALS
+from metastrata.appraisal.natural_course import MAIN, PLAIN, SELF, SHIFTED, TRIALS
+from metastrata.appraisal.natural_course_words import FEW
 from metastrata.reporting.document import (
     BREAK,
     Block,
@@ -35,6 +36,7 @@ WHY = {
     SHIFTED: "before/after studies shifted by a bias with a prior; control arms not looked at",
     PLAIN: "before/after studies taken as if all change were due to treatment",
     TRIALS: "before/after studies left out",
+    SELF: "less the course from the control arms; treated arms of trials left out",
 }
 ASSUMPTIONS = {
     "shift": "patients of before/after studies change more by",
@@ -58,7 +60,9 @@ def build(report: Source) -> Section | None:
 def _endpoint(report: Source, found: Node, part: Node) -> list[Block]:
     name = part.raw["endpoint"]
     label = report.results["endpoints"][name]["label"].words()
-    blocks: list[Block] = [Heading(label), Paragraph(_counts(part)), _answers(found, part, name), _studies(part, name)]
+    picture = report.figure("natural_course", name, _caption(found, part))
+    blocks: list[Block] = [Heading(label), Paragraph(_counts(part)), *([picture] if picture else [])]
+    blocks += [_answers(found, part, name), _studies(part, name)]
     if part["check"]:
         blocks += [Paragraph((CHECKED,)), _check(part, name)]
     elif part.raw["not_checked"]:
@@ -72,6 +76,37 @@ def _endpoint(report: Source, found: Node, part: Node) -> list[Block]:
         Details(("Model, priors, and how changes were derived",), (Lines(tuple(part.raw["equations"])), derived))
     )
     return blocks
+
+
+def _caption(found: Node, part: Node) -> Text:
+    """What the figure shows, and how far it is prior."""
+    rows = {(row.raw["analysis"], row.raw["quantity"]): row for row in part["rows"]}
+    said = text("Above, what arms changed from before to after, with the natural course (green: its mean, pale: that "
+                "of a new study) behind those that were treated; below, effects of treatment. ")  # fmt: skip
+    if (SELF, "mu") in rows:
+        course, left = rows[SELF, "course_before_after"], rows[SELF, "mu"]
+        said = text(said, "By themselves before/after studies show ", rows[SELF, "uncorrected"].interval(),
+                    " on average: of this the natural course is ", course.interval(), ", and ", left.interval(),
+                    " is left. ")  # fmt: skip
+    if (TRIALS, "mu") in rows:
+        alone = rows[TRIALS, "mu"]
+        who = "The only trial shows " if alone.raw["status"] == "single_study" else "Trials by themselves show "
+        said = text(said, who, alone.interval(), "; all studies together, less the natural course, ",
+                    rows[MAIN, "mu"].interval(), ". ")  # fmt: skip
+    return text(said, _rests_on(found, part, rows[MAIN, "tau_course"]))
+
+
+def _rests_on(found: Node, part: Node, spread: Node) -> Text:
+    """How far the natural course is its prior."""
+    arms, share = part["trials"], part["course_prior_share"]
+    said = text("The mean natural course rests on ", arms.count(), " control arm" if arms.raw == 1 else " control arms")
+    if share.raw is not None:
+        mostly = ", so that it is mostly prior" if share.raw > 0.5 else ""
+        said = text(said, "; its prior counts ", share.per_cent(), mostly)
+    if arms.raw not in FEW:
+        return text(said, ".")
+    return text(said, ". How far studies differ in it, SD ", spread.interval(), ", is mostly prior: ",
+                found["priors"]["tau_course"].words(), ".")  # fmt: skip
 
 
 CHECKED = (
@@ -103,9 +138,11 @@ def _answers(found: Node, part: Node, name: str) -> Table:
         tau = rows["tau"]["median"].num() if "tau" in rows else ()
         line = (head, rows["mu"].interval(), rows["mu"]["p_benefit"].p(), tau, beside.interval() if beside else ())
         lines.append(line)
-    uncorrected = part["rows"].find(analysis=MAIN, quantity="uncorrected")
-    said = text("SD over studies: posterior median. On average before/after studies show ", uncorrected.interval(),
-                ", course and effect together.") if uncorrected else ()  # fmt: skip
+    uncorrected = part["rows"].find(analysis=SELF, quantity="uncorrected")
+    said = text("SD over studies: posterior median.")
+    if uncorrected:
+        said = text(said, " By themselves before/after studies show ", uncorrected.interval(),
+                    ", course and effect together.")  # fmt: skip
     return Table(f"{name}_natural_course", columns, tuple(lines), said)
 
 
