@@ -182,17 +182,18 @@ def _plan(
     endpoint: dict[str, Any] = {"label": label, "better": fit.effects.direction, "mid": mid, "mid_source": mid_source}
     if published is not None:
         endpoint["published"] = dict(published)
-    return Plan.model_validate(
+    plan = Plan.model_validate(
         {
             "title": title,
             "question": question,
-            "data": "",
+            "data": "none",
             "strata": {s: labels.get(s, s) for s in strata},
             "effects": {"measure": fit.effects.measure},
             "model": {"mean": fit.model.mean, "heterogeneity": fit.model.heterogeneity, "priors": priors},
             "endpoints": {fit.endpoint: endpoint},
         }
     )
+    return plan.model_copy(update={"data": ""})  # a plan in a file must name a table; a fit came without one
 
 
 def _named(fit: Fit, name: str, direction: Better) -> Fit:
