@@ -24,6 +24,7 @@ from metastrata.model.plan_faults import explain
 from metastrata.model.plan_figures import FigureChoices as FigureChoices
 from metastrata.model.plan_figures import Prisma as Prisma
 from metastrata.model.plan_figures import RiskOfBiasFile as RiskOfBiasFile
+from metastrata.model.plan_file import read_bytes
 from metastrata.model.plan_natural_course import NaturalCourseChoices as NaturalCourseChoices
 from metastrata.model.plan_sections import Acknowledge as Acknowledge
 from metastrata.model.plan_sections import Alternative as Alternative
@@ -245,13 +246,7 @@ def read_plan(path: str | Path) -> Plan:
     {'all': 'All studies'}
     """
     path = Path(path)
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        near = nearest(path.name, (p.name for p in path.parent.glob("*.toml"))) if path.parent.is_dir() else ""
-        raise PlanError(f"no plan at {path}{near}") from None
-    except OSError as error:
-        raise PlanError(f"cannot read {path}: {error.strerror}") from None
+    raw = read_bytes(path)
     try:
         content = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -33,6 +33,8 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work.mkdir()
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"cannot write in {out.parent}: it is, or lies in, a file, not a folder", "F15") from None
     except OSError as error:
         raise OutputError(f"cannot write in {out.parent}: {error.strerror}", "F15") from None
     try:
