@@ -10,7 +10,6 @@ import pytest
 from scipy import special, stats
 
 import metastrata as ms
-from metastrata.appraisal.absolute_effects import number_needed
 from metastrata.appraisal.conflicts import conflict_faults
 
 RARE = [(0, 40, 3, 38), (2, 120, 5, 118), (0, 25, 0, 24), (1, 60, 4, 61)]
@@ -150,16 +149,6 @@ def test_the_control_arms_as_the_control_risk() -> None:
     limits = special.expit(same.marginal("mu").quantile(LEVELS))
     row = table.loc[("mu", "control risk"), ["median", "eti95_lower", "eti95_upper"]]
     assert row.tolist() == pytest.approx(limits.tolist(), abs=0.01)
-
-
-def test_a_number_needed_to_treat_in_words() -> None:
-    """Altman 1998, BMJ 317:1309: where 0 is within the limits the interval runs through infinity."""
-    assert number_needed(-0.05, -0.10, -0.02) == "NNTB 20 (95 % CrI: NNTB 10 to NNTB 50)"
-    assert number_needed(0.05, 0.02, 0.10) == "NNTH 20 (95 % CrI: NNTH 50 to NNTH 10)"
-    assert number_needed(0.05, -0.10, 0.20) == "NNTH 20 (95 % CrI: NNTB 10 to infinity to NNTH 5.0)"
-    assert number_needed(0.05, -0.10, 0.20, higher=True) == "NNTB 20 (95 % CrI: NNTB 5.0 to infinity to NNTH 10)"
-    assert number_needed(-0.05, -0.10, 0.0) == "NNTB 20 (95 % CrI: NNTB 10 to infinity)"
-    assert number_needed(0.0, -0.0001, 0.10) == "infinity (95 % CrI: NNTB 10,000 to infinity to NNTH 10)"
 
 
 def test_numbers_needed_only_where_the_difference_keeps_its_sign() -> None:

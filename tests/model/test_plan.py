@@ -256,7 +256,7 @@ def test_a_plan_that_is_not_there_is_told_with_the_closest(plan, tmp_path):
 
 
 def test_a_folder_is_not_a_plan(tmp_path):
-    with pytest.raises(PlanError, match="cannot read"):
+    with pytest.raises(PlanError, match="is a folder, not a plan, and has none in it"):
         read_plan(tmp_path)
 
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -145,19 +144,3 @@ def test_the_errors_within_studies_are_put_into_words(within: Any, priors: dict[
 def test_a_plan_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
     with pytest.raises(ms.PlanError, match=said):
         ms.read_plan(plan_with(tmp_path, {old: new}))
-
-
-def test_endpoints_can_be_chosen_with_their_covariances() -> None:
-    from metastrata.reporting.together import chosen
-
-    matrix = np.diag([0.04, 0.09, 0.01, 0.04])
-    matrix[0, 2] = matrix[2, 0] = 0.005
-    effects = ms.Effects.from_estimates(
-        [1, 2, 3, 4], [0.2, 0.3, 0.1, 0.2], study=["A", "A", "A", "B"], endpoint=["a", "b", "c", "c"],
-        stratum=["x", "x", "x", "y"], covariance=matrix,
-    )  # fmt: skip
-    kept = chosen(effects, ["a", "c"])
-    assert kept.endpoints == ("a", "c")
-    assert kept.covariances == ((0, 1, 0.005),)
-    assert chosen(effects, ["a"]).strata == ("x",)
-    assert chosen(effects, []) is effects

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import metastrata as ms
-from metastrata.appraisal.joint_events import joint_events
 from metastrata.commands import app
 from metastrata.inference.courses import course_problem
 from metastrata.model.visit_intake import check_visits
@@ -234,17 +233,6 @@ def test_visits_are_refused_in_the_words_of_the_fit(words: dict[str, object], mo
             ask(model, effects)
         said.append(str(caught.value))
     assert said[0] == said[1]
-
-
-def test_improper_priors_of_events_are_refused_not_integrated() -> None:
-    import pandas as pd
-
-    columns = ["study", "design", "endpoint", "events_treated", "n_treated", "events_control", "n_control"]
-    frame = pd.DataFrame([["A", "rct", "death", 1, 30, 4, 28], ["B", "rct", "death", 0, 12, 2, 12]], columns=columns)
-    rows = ms.effect_sizes(frame, measure="OR", better={"death": "lower"})
-    priors = {"baseline": "normal(0, 2)", "baseline_sd": "half_normal(1)", "mu": "normal(0, 2)", "tau": "jeffreys()"}
-    with pytest.raises(ms.PriorError, match="improper: a handful of events"):
-        joint_events(rows, priors=priors)
 
 
 def test_an_endpoint_with_one_study_may_be_taken_together(tmp_path: Path) -> None:

@@ -1,19 +1,17 @@
 """Counts in words a clinic uses: risks, risk difference and ratio, number needed to treat, from the posterior.
 
-Sources: Altman 1998, BMJ 317:1309-1312 (intervals of a number needed to treat whose risk difference may be 0); Cochrane
-Handbook, chapter 15 (absolute effects at a stated risk without treatment).
+Source: Cochrane Handbook, chapter 15 (absolute effects at a stated risk without treatment).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metastrata.appraisal.absolute_rows import COLUMNS, LEVELS, Floats, expit, expression_row, expression_rows, measures
 from metastrata.errors import InputError, unknown
 from metastrata.evidence.effects import Effects, effect_sizes
 from metastrata.inference.fit import Fit
@@ -22,14 +20,7 @@ from metastrata.model.priors import Prior
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
-
-LEVELS = np.array([0.5, 0.025, 0.975])
-COLUMNS = ["stratum", "quantity", "expression", "median", "eti95_lower", "eti95_upper", "p_benefit", "text"]
 SEED = 1998
-RISKS = ("control risk", "risk", "odds ratio", "risk ratio", "risk difference")
-RATES = ("control rate", "rate", "rate ratio", "rate difference")
-LEAST = 1e-9  # a smaller risk difference is none
 
 
 def absolute_effects(
@@ -90,7 +81,9 @@ def absolute_effects(
             rows += _of_ratio(fit, quantity, stratum, control_risk, higher)
     else:
         for quantity, stratum in _wanted(fit):
-            rows.append(_row(stratum, quantity, "risk", _expit(fit.marginal(quantity, stratum).quantile(LEVELS))))
+            rows.append(
+                expression_row(stratum, quantity, "risk", expit(fit.marginal(quantity, stratum).quantile(LEVELS)))
+            )
             if control is not None and stratum != control and quantity == "mu_stratum":
                 means = [_draws(fit, quantity, name) for name in (control, stratum)]
                 rows += _of_draws(stratum, quantity, means[0], means[1] - means[0], higher)[2:]
@@ -144,7 +137,7 @@ def _of_ratio(
         logit = np.full(len(LEVELS), math.log(control_risk / (1 - control_risk)))
         below = float(marginal.cdf(0.0))
         benefit = 1 - below if higher else below
-        return _rows(stratum, quantity, _measures(logit, marginal.quantile(LEVELS)), benefit, higher)
+        return expression_rows(stratum, quantity, measures(logit, marginal.quantile(LEVELS)), benefit, higher)
     theta = _draws(fit, quantity, stratum)
     rng = np.random.default_rng(SEED)
     if isinstance(control_risk, Fit):
@@ -171,111 +164,10 @@ def _draws(fit: Fit, quantity: str, label: str) -> Floats:
     return np.ravel(array.values if dim is None else array.sel({dim: label}).values)
 
 
-def _expit(x: Floats) -> Floats:
-    from scipy.special import expit
-
-    return np.asarray(expit(x))
-
-
-def _measures(logit: Floats, theta: Floats) -> list[Floats]:
-    """Control risk, risk, odds ratio, risk ratio and risk difference at log odds of controls and log odds ratios."""
-    control, treated = _expit(logit), _expit(logit + theta)
-    return [control, treated, np.exp(theta), treated / control, treated - control]
-
-
 def _of_draws(stratum: str, quantity: str, logit: Floats, theta: Floats, higher: bool) -> list[list[object]]:
-    found = _measures(logit, theta)
+    found = measures(logit, theta)
     benefit = float(np.mean(found[-1] > 0 if higher else found[-1] < 0))
-    return _rows(stratum, quantity, [np.quantile(values, LEVELS) for values in found], benefit, higher)
-
-
-def absolute_rows(
-    stratum: str, quantity: str, level: Floats, effect: Floats, higher: bool, weight: Floats, rates: bool = False
-) -> list[list[object]]:
-    """The rows of a level of controls and an effect that are joint points with weights, shape (point,)."""
-    from metastrata.inference.arms.posterior import weighted_quantiles
-
-    with np.errstate(over="ignore"):
-        found = _rates(level, effect) if rates else _measures(level, effect)
-    better = effect > 0 if higher else effect < 0
-    points = [weighted_quantiles(values, weight, LEVELS) for values in found]
-    benefit = float(weight[better].sum() / weight.sum())
-    return _rows(stratum, quantity, points, benefit, higher, RATES if rates else RISKS)
-
-
-def level_row(stratum: str, quantity: str, level: Floats, rates: bool = False) -> list[object]:
-    """The row of a risk, or a rate, from the median and the limits of its log odds, or logarithm."""
-    return _row(stratum, quantity, "rate" if rates else "risk", np.exp(level) if rates else _expit(level))
-
-
-def _rates(level: Floats, effect: Floats) -> list[Floats]:
-    """Control rate, rate, rate ratio and rate difference at log rates of controls and log rate ratios."""
-    control, treated = np.exp(level), np.exp(level + effect)
-    return [control, treated, np.exp(effect), treated - control]
-
-
-def _rows(
-    stratum: str, quantity: str, points: list[Floats], benefit: float, higher: bool, names: Sequence[str] = RISKS
-) -> list[list[object]]:
-    """A row per expression, from the median and the limits of each."""
-    nothing = float("nan")
-    chances = [nothing, nothing, *[benefit] * (len(names) - 2)]
-    rows = [_row(stratum, quantity, *item) for item in zip(names, points, chances, strict=True)]
-    if names == RATES:
-        return rows
-    middle, *limits = points[-1]
-    same = limits[0] * limits[1] > 0
-    needed = [abs(1 / middle), *sorted(abs(1 / limit) for limit in limits)] if same else [nothing] * 3
-    text = number_needed(float(middle), float(limits[0]), float(limits[1]), higher=higher)
-    return [*rows, [stratum, quantity, "number needed to treat", *needed, benefit, text]]
-
-
-def _row(stratum: str, quantity: str, expression: str, points: Floats, benefit: float = float("nan")) -> list[object]:
-    middle, low, high = (float(value) for value in points)
-    if expression == "control risk" and low == high:
-        text = f"{100 * middle:.3g} %, as stated"
-    elif "rate" in expression and "ratio" not in expression:
-        text = f"{middle:.3g} (95 % CrI: {low:.3g} to {high:.3g})"
-    elif "ratio" in expression:
-        text = f"{middle:.2f} (95 % CrI: {low:.2f} to {high:.2f})"
-    else:
-        text = f"{100 * middle:.1f} % (95 % CrI: {100 * low:.1f} to {100 * high:.1f} %)"
-        text = text.replace("%", "percentage points") if expression == "risk difference" else text
-        text = text.replace("95 percentage points", "95 %").replace(" percentage points)", ")")
-    return [stratum, quantity, expression, middle, low, high, benefit, text]
-
-
-def number_needed(difference: float, lower: float, upper: float, *, higher: bool = False) -> str:
-    """A number needed to treat in words, from a risk difference and its limits.
-
-    Where 0 lies within the limits, the interval runs from a number needed to treat to benefit (NNTB) through infinity
-    to one to harm (NNTH): Altman 1998, BMJ 317:1309. Numbers below 10 have one decimal.
-
-    Parameters
-    ----------
-    difference, lower, upper : float
-        Risk with treatment minus risk without.
-    higher : bool
-        Whether the event is a good one.
-
-    Examples
-    --------
-    >>> number_needed(-0.05, -0.10, -0.02)
-    'NNTB 20 (95 % CrI: NNTB 10 to NNTB 50)'
-    >>> number_needed(-0.05, -0.20, 0.10)
-    'NNTB 20 (95 % CrI: NNTB 5.0 to infinity to NNTH 10)'
-    """
-    middle, best, worst = (difference, upper, lower) if higher else (-difference, -lower, -upper)
-    through = " to infinity to " if best > 0 > worst else " to "
-    return f"{_needed(middle)} (95 % CrI: {_needed(best)}{through}{_needed(worst)})"
-
-
-def _needed(benefit: float) -> str:
-    if abs(benefit) < LEAST:
-        return "infinity"
-    number = abs(1 / benefit)
-    shown = f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
-    return f"{'NNTB' if benefit > 0 else 'NNTH'} {shown}"
+    return expression_rows(stratum, quantity, [np.quantile(values, LEVELS) for values in found], benefit, higher)
 
 
 def control_arms(effects: Effects) -> Effects:

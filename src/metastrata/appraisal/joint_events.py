@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metastrata.appraisal.absolute_effects import COLUMNS, LEVELS, absolute_rows, level_row
+from metastrata.appraisal.absolute_rows import COLUMNS, LEVELS, absolute_rows, level_row
 from metastrata.appraisal.events_problem import Borrow, events_problem
 from metastrata.evidence.effects import Effects
 from metastrata.inference.arms.problem import ArmsProblem

@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metastrata.errors import Fault, InputError, TableError, unknown
+from metastrata.evidence.arrays import read_arrays
 from metastrata.evidence.choosing import kept
 from metastrata.evidence.covariances import Block, Pair, among, blocks, dense, given, indefinite
-from metastrata.evidence.effect import Better, Effect, Excluded, Source, bad_estimate, directions_of, labels_of
+from metastrata.evidence.effect import Better, Effect, Excluded, Source, directions_of, labels_of
 from metastrata.evidence.measures import MEASURES
-from metastrata.evidence.moderators import Column, checked_column, column, names_among, rows_of
+from metastrata.evidence.moderators import Column, checked_column, column, names_among
 from metastrata.evidence.notebook import html_table
-from metastrata.evidence.recipes import Metric
-from metastrata.evidence.studies import ALL
-from metastrata.evidence.timepoints import Visit, repeats, times_of, visit_faults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -285,38 +283,10 @@ class Effects:
         >>> effects.studies
         ('study 1', 'study 2')
         """
-        try:
-            estimates, errors = np.atleast_1d(np.asarray(y, float)), np.atleast_1d(np.asarray(se, float))
-        except (TypeError, ValueError):
-            raise InputError("y and se must be numbers") from None
-        if estimates.ndim > 1 or errors.ndim > 1:
-            raise InputError(f"y and se must be one-dimensional (got {estimates.shape} and {errors.shape})")
-        pairs: tuple[Pair, ...] = ()
-        k = len(estimates)
-        names = [f"study {i}" for i in range(1, k + 1)] if study is None else [str(s) for s in study]
-        strata = [ALL] * k if stratum is None else [str(s) for s in stratum]
-        about = [endpoint] * k if isinstance(endpoint, str) else [str(e) for e in endpoint]
-        if not len(errors) == len(names) == len(strata) == len(about) == k:
-            raise InputError(f"lengths differ: y {k}, se {len(errors)}, study {len(names)}, stratum {len(strata)}"
-                             f"{'' if isinstance(endpoint, str) else f', endpoint {len(about)}'}")  # fmt: skip
-        directions = directions_of(better, about)
-        cells = rows_of(moderators or {}, k)
-        times = [None] * k if months is None else times_of(months, k)
-        items = [
-            Effect(names[i], strata[i], about[i], float(estimates[i]), float(errors[i]), row=i + 1, cells=cells[i],
-                   metric=Metric(months=times[i]))
-            for i in range(k)
-        ]  # fmt: skip
-        faults = [fault for item in items for fault in bad_estimate(item)]
-        visits = [Visit(item.study, item.endpoint, item.metric.months, item.row) for item in items]
-        faults += repeats(visits) if months is None else visit_faults(visits)
-        if not faults and covariance is not None:
-            labels = labels_of(items)
-            pairs = given(covariance, errors, labels)
-            faults = indefinite(errors, pairs, labels)
-        if faults:
-            raise TableError("estimates", faults)
-        order = tuple(dict.fromkeys(strata))
-        items.sort(key=lambda item: order.index(item.stratum))
+        made = read_arrays(y, se, study, stratum, endpoint, months, moderators)
+        directions = directions_of(better, made.about)
+        pairs = made.pairs(covariance, visits=months is not None)
+        order = tuple(dict.fromkeys(made.strata))
+        items = sorted(made.items, key=lambda item: order.index(item.stratum))
         places = {(item.row or 0) - 1: place for place, item in enumerate(items)}
         return cls(tuple(items), "GEN", order, directions, covariances=among(pairs, places))
