@@ -18,6 +18,7 @@ from metastrata.appraisal.absolute_rows import COLUMNS, LEVELS, absolute_rows, l
 from metastrata.appraisal.events_problem import Borrow, events_problem
 from metastrata.evidence.effects import Effects
 from metastrata.inference.arms.problem import ArmsProblem
+from metastrata.inference.components import IntegrationError
 from metastrata.model.model import Model
 from metastrata.model.parameters import PriorSpec
 from metastrata.model.priors import Prior
@@ -118,6 +119,8 @@ def joint_events(
         If effects are not counts of one event, or of different kinds.
     PriorError, ModelError
         If a prior is missing, or cannot be.
+    IntegrationError
+        If the exact engine does not reach its accuracy with these priors.
 
     Examples
     --------
@@ -132,7 +135,6 @@ def joint_events(
     >>> found.table["expression"].to_list()[:5]
     ['control risk', 'risk', 'odds ratio', 'risk ratio', 'risk difference']
     """
-    from metastrata.inference.arms.posterior import arms_posterior
     from metastrata.inference.attempts import require_settings
 
     require_settings(engine, ("exact", "nuts"), draws, tune, chains)
@@ -141,7 +143,7 @@ def joint_events(
     rng = np.random.default_rng(seed)
     reasons: tuple[str, ...] = ()
     if engine == "exact":
-        posterior = arms_posterior(problem)
+        posterior = _solved(problem)
         values, weight = dict(posterior.points.values), posterior.points.weight
         kept, summary = posterior.draws(DRAWS, rng), _integrated(posterior)
         if problem.shift is not None:
@@ -161,6 +163,19 @@ def joint_events(
 
     return JointEvents(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(summary, columns=SUMMARY), kept, engine,
                        status, reasons, evidence, error, beside)  # fmt: skip
+
+
+def _solved(problem: ArmsProblem) -> ArmsPosterior:
+    """The posterior by integration; refused in words where a prior runs beyond what numbers hold."""
+    from metastrata.inference.arms.posterior import arms_posterior
+
+    try:
+        return arms_posterior(problem)
+    except np.linalg.LinAlgError:
+        spreads = f"baseline_sd ~ {problem.baseline_sd}, tau ~ {problem.tau}"
+        raise IntegrationError(f"the joint model of events cannot be integrated: its priors allow SDs so large that "
+                               f"the matrices of the arms are singular ({spreads}). Take priors with lighter tails, "
+                               "such as half_normal(1), or engine = 'nuts'") from None  # fmt: skip
 
 
 def _integrated(posterior: ArmsPosterior) -> list[list[object]]:
