@@ -10,6 +10,7 @@ import pytest
 from scipy import special
 
 import metastrata as ms
+from metastrata.plots.overview import overview_table
 from metastrata.plots.scales import Scale
 
 
@@ -119,3 +120,26 @@ def test_the_funnel_of_risks_has_no_contours_of_no_effect() -> None:
                           "events": rng.binomial(n, 0.1) + 1, "n": n})  # fmt: skip
     figure = ms.plots.plot_funnel(ms.effect_sizes(frame, "PLO"))
     assert not any(len(axes.collections) for axes in figure.axes)
+
+
+def test_what_is_read_back_is_shown_by_its_median(fit: ms.Fit) -> None:
+    """The mean of log odds read back is no mean of risks; the tables of risks give medians."""
+    table = ms.forest_table(fit)
+    means = {row.stratum: row.posterior for row in table.rows if row.kind == "mean"}
+    risks = ms.absolute_effects(fit).query("quantity == 'mu_stratum'").set_index("stratum")["median"]
+    for stratum, values in means.items():
+        assert values is not None
+        assert values[0] == pytest.approx(float(fit.marginal("mu_stratum", stratum).quantile(0.5)), abs=1e-6)
+        assert special.expit(values[0]) == pytest.approx(risks[stratum], abs=1e-6)
+        assert abs(values[0] - fit.marginal("mu_stratum", stratum).mean) > 0.01
+    overview = overview_table({"Death": fit}).set_index("stratum")["estimate"]
+    assert overview["cells"] == pytest.approx(means["cells"][0], abs=1e-6)
+    logs = ms.forest_table(fit, ratio=False)
+    mean = next(row.posterior for row in logs.rows if row.kind == "mean" and row.stratum == "cells")
+    assert mean[0] == pytest.approx(fit.marginal("mu_stratum", "cells").mean, abs=1e-6)
+    assert "medians" in words(ms.plot_forest(fit))
+    assert "medians" not in words(ms.plot_forest(fit, ratio=False))
+
+
+def words(figure: object) -> str:
+    return " ".join(text.get_text() for text in figure.texts + [t for a in figure.axes for t in a.texts])

@@ -265,6 +265,7 @@ def _notes(table: ForestTable, look: ForestStyle) -> list[str]:
     if any(row.posterior for row in table.rows):
         shape = "Open circle and density" if look.densities else "Open circle"
         key += f" {shape}: posterior, 95 % credible interval (CrI). Filled diamond: mean."
+        key += " Points are posterior medians." if table.scale.centre == "median" else ""
         key += " Band: a new study." if "prediction" in kinds else ""
     if kinds & {"contrast", "reference"}:
         named = [

@@ -35,7 +35,7 @@ def overview_table(endpoints: Mapping[str, Fit | Effects], *, overall: bool = Fa
     -------
     DataFrame
         Columns ``endpoint kind stratum study estimate lower upper p_benefit status``; kind is "stratum", "overall" or
-        "study".
+        "study". The estimate is the posterior mean; of ratios, risks and rates the median, as in a forest plot.
     """
     import pandas as pd
 
@@ -56,8 +56,9 @@ def _of_fit(label: str, fit: Fit, overall: bool) -> list[list[object]]:
     for kind, quantity, stratum in wanted:
         marginal = fit.marginal(quantity, stratum)
         limits = [float(v) for v in marginal.quantile([0.025, 0.975])]
+        point = marginal.mean if Scale(fit.effects.measure).centre == "mean" else float(marginal.quantile(0.5))
         p = p_benefit(fit, quantity, stratum)
-        rows.append([label, kind, stratum, "", marginal.mean, *limits, p, fit.status])
+        rows.append([label, kind, stratum, "", point, *limits, p, fit.status])
     return rows
 
 

@@ -49,6 +49,11 @@ class Scale:
         return found.back if found is not None and self.natural else "identity"
 
     @property
+    def centre(self) -> str:
+        """The point of a posterior that is shown: its mean; of what is read back its median, which no scale moves."""
+        return "mean" if self.back == "identity" else "median"
+
+    @property
     def null(self) -> float | None:
         """Where no effect lies on the axis; None for a level, such as a risk."""
         found = MEASURES.get(self.measure)

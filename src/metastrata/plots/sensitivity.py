@@ -70,7 +70,7 @@ def plot_sensitivity(
     unit : str
         What the axis is called; by default as the measure is.
     measure : str
-        Code of the effect measure: logarithms are written as ratios, log odds as risks.
+        Code of the effect measure: logarithms are written as ratios, log odds as risks; points are medians then.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def plot_sensitivity(
             if i == 0:
                 _names(axes, rows)
         note = (
-            "Mean and 95 % credible interval; P: probability of benefit. Hollow: other data. "
+            f"{scale.centre.capitalize()} and 95 % credible interval; P: probability of benefit. Hollow: other data. "
             "Square: REML + HKSJ, 95 % confidence interval."
         )
         figure.text(0.12 / width, 0.1 / height, note, fontsize=7.5, color=FAINT, va="bottom")
@@ -110,11 +110,12 @@ def _words(means: Any, labels: Mapping[str, str], scale: Scale) -> str:
     own = means[means["status"] != "frequentist"]
     parts = []
     for stratum in labels:
-        values = own[own["stratum"] == stratum]["mean"].dropna()
+        values = own[own["stratum"] == stratum][scale.centre].dropna()
         if len(values):
             low, high = scale.number(float(values.min())), scale.number(float(values.max()))
-            parts.append(f"{labels[stratum]}: {len(values)} analyses with means from {low} to {high}")
-    return f"Means with 95 % intervals under each alternative. {'. '.join(parts)}. The numbers are in the table."
+            parts.append(f"{labels[stratum]}: {len(values)} analyses with {scale.centre}s from {low} to {high}")
+    what = f"{scale.centre.capitalize()}s with 95 % intervals under each alternative."
+    return f"{what} {'. '.join(parts)}. The numbers are in the table."
 
 
 def _limits(means: Any, null: float | None) -> tuple[float, float]:
@@ -149,14 +150,15 @@ def _panel(axes: Axes, own: Any, rows: list[Line], colour: str, limits: tuple[fl
     if MAIN in own.index:
         main = own.loc[MAIN]
         axes.axvspan(main["eti95_lower"], main["eti95_upper"], color=colour, alpha=0.08, linewidth=0)
-        axes.axvline(main["mean"], color=colour, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.axvline(main[scale.centre], color=colour, linewidth=0.8, linestyle=(0, (1, 2)))
     for y, line in enumerate(rows):
         if line.alternative in own.index:
             _mark(axes, own.loc[line.alternative], y, line, FAINT if line.frequentist else colour, limits, scale)
 
 
 def _mark(axes: Axes, row: Any, y: int, line: Line, colour: str, limits: tuple[float, float], scale: Scale) -> None:
-    mean, low, high = (float(row[name]) for name in ("mean", "eti95_lower", "eti95_upper"))
+    centre = "mean" if line.frequentist else scale.centre
+    mean, low, high = (float(row[name]) for name in (centre, "eti95_lower", "eti95_upper"))
     if not np.isfinite(mean):
         text = str(row["status"])
         axes.annotate(text, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",

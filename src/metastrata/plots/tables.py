@@ -28,6 +28,7 @@ from metastrata.plots.forest_build import (
 from metastrata.plots.forest_rows import ForestRow as ForestRow
 from metastrata.plots.forest_rows import ForestTable as ForestTable
 from metastrata.plots.forest_rows import Interval as Interval
+from metastrata.plots.scales import Scale
 from metastrata.plots.study_columns import column_texts
 from metastrata.plots.style import interval
 from metastrata.plots.wording import equals, p_benefit, priors_line, short
@@ -98,8 +99,9 @@ def forest_table(
 
     Notes
     -----
-    Weights are posterior means of each study's share of the precision in its stratum (Roever and Friede 2020, Stat
-    Methods Med Res 29:1586).
+    Points of posteriors are their means; of ratios, risks and rates their medians, since the mean of a logarithm read
+    back is neither mean nor median of the ratio. Weights are posterior means of each study's share of the precision in
+    its stratum (Roever and Friede 2020, Stat Methods Med Res 29:1586).
 
     Examples
     --------
@@ -197,11 +199,12 @@ class _Builder:
         self.fit, self.choices = fit, choices
         self.table = summary(fit).set_index(["quantity", "stratum", "study"])
         self.weights = posterior_weights(fit.design, fit.posterior["tau"].values)
+        self.centre = Scale(fit.effects.measure, choices.ratio).centre
         self.texts = column_texts(fit.effects.items, choices.columns)[1]
 
     def interval(self, *key: str) -> Interval:
         row = self.table.loc[key]
-        return float(row["mean"]), float(row["eti95_lower"]), float(row["eti95_upper"])
+        return float(row[self.centre]), float(row["eti95_lower"]), float(row["eti95_upper"])
 
     def block(self, stratum: str) -> list[ForestRow]:
         """A stratum: its studies, those left out, its mean, a new study, and the frequentist mean."""

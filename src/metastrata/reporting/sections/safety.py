@@ -32,7 +32,7 @@ INTRODUCTION = (
     "Counts of events, binomial given each study's own risk, whose log odds vary between studies; arms without an "
     "event enter as they are, nothing is added. Computed by deterministic integration from the plan "
 )
-MEAN = ("mean", "eti95_lower", "eti95_upper")
+MEDIAN = ("median", "eti95_lower", "eti95_upper")
 
 
 def build(report: Source) -> Section | None:
@@ -102,9 +102,9 @@ def _sensitivity(here: Source) -> list[Block]:
         first = next(iter(cells.values()))
         why = found["alternatives"].find(name=alternative)
         said = (BREAK, faint(why["why"].words())) if why and why.raw["why"] else ()
-        shown = (cells[s].risk_interval(MEAN) if s in cells else () for s in found.raw["strata"])
+        shown = (cells[s].risk_interval(MEDIAN) if s in cells else () for s in found.raw["strata"])
         name = text(first["alternative"].words(), said)
         rows.append((found["endpoints"][endpoint]["label"].words(), name, *shown))
     table = Table("safety_sensitivity", columns, tuple(rows))
-    caption = Paragraph(("Risks at the posterior mean of the log odds, with 95 % credible intervals.",), "faint")
+    caption = Paragraph(("Posterior medians with 95 % credible intervals.",), "faint")
     return [Details(("Events under other assumptions",), (table, caption))]
