@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from metastrata.errors import unknown
 from metastrata.model.model import Heterogeneity, Model
+from metastrata.model.plan_parts import refuse_twice
 from metastrata.model.plan_sections import Frozen, ModelChoices, PriorText
 from metastrata.model.several_endpoints import checked_within
 
@@ -46,6 +47,7 @@ class JointChoices(Frozen):
 
     @model_validator(mode="after")
     def _sensible(self) -> JointChoices:
+        refuse_twice(self.endpoints)
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ValueError("two variants have the same name")

@@ -9,13 +9,17 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from metastrata.errors import unknown
 from metastrata.model.natural_course import NaturalCourseModel
-from metastrata.model.plan_sections import Frozen, Number, _number
+from metastrata.model.plan_parts import Frozen, Number, _number, refuse_twice
 from metastrata.model.priors import prior
 
 
 def _course_prior(value: Any) -> Any:
     """A prior as it is written, or a number that fixes a parameter."""
-    return str(prior(value)) if isinstance(value, str) else _number(value)
+    if isinstance(value, str):
+        return str(prior(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError('a prior is wanted, such as "normal(0, 1)", or a number that fixes the parameter')
 
 
 CoursePrior = Annotated[str | float, BeforeValidator(_course_prior)]
@@ -54,6 +58,8 @@ class NaturalCourseChoices(Frozen):
 
     @model_validator(mode="after")
     def _has_its_priors(self) -> NaturalCourseChoices:
+        refuse_twice(self.endpoints)
+        refuse_twice(self.withhold, "study")
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ValueError("two variants have the same name")

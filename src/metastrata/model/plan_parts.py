@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -17,6 +18,21 @@ class Frozen(BaseModel):
 
 def _number(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def refuse_twice(names: Iterable[str], what: str = "endpoint") -> None:
+    """Refuse a name that stands twice in a list.
+
+    Raises
+    ------
+    ValueError
+        Naming the first.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"the {what} '{name}' stands twice: name each once")
+        seen.add(name)
 
 
 def _prior_text(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from metastrata.errors import unknown
 from metastrata.model.course import Clock, Course, Deviations, Path, parameters_of_course
 from metastrata.model.model import Mean
-from metastrata.model.plan_parts import Frozen, _number, _prior_text
+from metastrata.model.plan_parts import Frozen, _number, _prior_text, refuse_twice
 
 WORDS = ("path", "deviations", "correlation", "clock", "mean", "reference")
 
@@ -55,6 +55,7 @@ class VisitsChoices(Frozen):
 
     @model_validator(mode="after")
     def _is_a_course(self) -> VisitsChoices:
+        refuse_twice(self.endpoints)
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ValueError("two variants have the same name")
