@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """
     refuse_existing(out, force=force)
     work = out.parent / f".{out.name}.unfinished-{os.getpid()}"
+    above = [folder for folder in out.parents if not folder.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work.mkdir()
@@ -42,6 +43,18 @@ def new_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         _replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        _leave_no_empty(above)
+
+
+def _leave_no_empty(folders: Sequence[Path]) -> None:
+    """Remove folders made on the way, the innermost first, as far as nothing stands in them."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return
 
 
 def free_folder(out: Path) -> Path:
