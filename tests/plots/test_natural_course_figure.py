@@ -186,9 +186,25 @@ def test_it_says_how_far_it_is_its_prior(training: ms.NaturalCourse) -> None:
     tight = note(corrected(made(1, 2), priors={"course": "normal(0, 0.05)"}))
     assert "rests on 1 control arm;" in tight
     assert "so that it is mostly prior" in tight
+    sampled = replace(training, studies=training.studies.assign(weight_course=np.nan))  # no weights without integrals
+    assert "rests on 3 control arms. How far" in note(sampled)
+    assert note(sampled).count("prior counts") == 0
+    vague = note(corrected(made(4, 2), priors={"course": "normal(0, 100)"}))
+    assert "its prior counts < 1 %." in vague
     many = note(corrected(made(6, 2)))
     assert "rests on 6 control arms" in many
     assert "mostly prior" not in many
+
+
+def test_the_axis_names_unit_and_direction_where_they_are_known(training: ms.NaturalCourse) -> None:
+    def axis(found: ms.NaturalCourse, unit: str = "") -> str:
+        return next(a.get_xlabel() for a in ms.plot_natural_course(found, unit=unit).axes if a.get_xlabel())
+
+    assert axis(training) == "Change from before to after, or effect (SDs before treatment; higher is better)"
+    plain = corrected(made(2, 1))
+    assert axis(plain) == "Change from before to after, or effect (lower is better)"
+    assert axis(plain, "mm") == "Change from before to after, or effect (mm; lower is better)"
+    assert axis(corrected(replace(made(2, 1), better=None))) == "Change from before to after, or effect"
 
 
 def test_a_shifted_course_has_a_mean_of_its_own() -> None:

@@ -5,16 +5,18 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import docx
 import openpyxl
 import pytest
 import typst
+from PIL import Image
 
 import metastrata as ms
 from metastrata.reporting.assemble import assemble, read_results
-from metastrata.reporting.document import Document, Table, Text, Value, plain_text, tables
+from metastrata.reporting.document import Document, Picture, Section, Table, Text, Value, plain_text, tables
 from metastrata.reporting.extras import check_formats
 from metastrata.reporting.html import inline
 from metastrata.reporting.pdf import pdf, svg_as_png, typst_source
@@ -144,6 +146,23 @@ def test_the_rest_is_left_alone(value: object) -> None:
 def test_a_figure_in_svg_becomes_a_picture(finished: Finished) -> None:
     svg = next((finished[1] / "figures").glob("*_omega.svg"))
     assert svg_as_png(svg).startswith(b"\x89PNG")
+
+
+def test_a_figure_taller_than_a_page_is_made_smaller_and_not_cut_off(document: Document, tmp_path: Path) -> None:
+    tall = Image.new("RGB", (600, 2400), (0, 200, 0))
+    tall.paste((200, 0, 0), (0, 0, 600, 200))
+    tall.paste((0, 0, 200), (0, 2200, 600, 2400))
+    tall.save(tmp_path / "tall.png", dpi=(72, 72))
+    only = replace(document, sections=(Section("s", ("S",), (Picture("tall.png", "Tall"),)),))
+    pages = typst.compile(typst_source(only).encode(), root=str(tmp_path.resolve()), format="png", ppi=30.0)
+    images = [Image.open(io.BytesIO(page)).convert("RGB") for page in (pages if isinstance(pages, list) else [pages])]
+    found = [{colour for _, colour in image.getcolors(1 << 20) or []} for image in images]
+    assert any({(200, 0, 0), (0, 200, 0), (0, 0, 200)} <= colours for colours in found)
+    file = docx.Document(io.BytesIO(word(only, tmp_path)))
+    page, shape = file.sections[0], file.inline_shapes[0]
+    room = page.page_height - page.top_margin - page.bottom_margin  # type: ignore[operator]
+    assert shape.height <= room
+    assert shape.width / shape.height == pytest.approx(0.25, rel=1e-3)
 
 
 def test_formats_are_checked_before_anything_is_computed(plan_path: Path, tmp_path: Path) -> None:

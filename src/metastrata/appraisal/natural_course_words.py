@@ -75,4 +75,10 @@ def _counts(share: float) -> str:
     """How much the prior of the mean course counts; nothing if that is not known."""
     if math.isnan(share):
         return ""
-    return f", {'mostly its prior' if share > 0.5 else 'besides its prior'}, which counts {100 * share:.0f} %"
+    return f", {'mostly its prior' if share > 0.5 else 'besides its prior'}, which counts {per_cent(share)}"
+
+
+def per_cent(share: float) -> str:
+    """A share as a percentage, "0 %" and "100 %" only where it is that."""
+    percent = 100 * share
+    return "> 99 %" if 99.5 < percent < 100 else "< 1 %" if 0 < percent < 0.5 else f"{percent:.0f} %"

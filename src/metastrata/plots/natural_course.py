@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metastrata.appraisal.natural_course import TRIALS, NaturalCourse
-from metastrata.appraisal.natural_course_words import FEW
+from metastrata.appraisal.natural_course_words import FEW, per_cent
 from metastrata.evidence.arm_changes import Estimate, StudyChanges
 from metastrata.plots.forest_build import Z
 from metastrata.plots.forest_rows import Interval
@@ -163,8 +163,9 @@ def plot_natural_course(found: NaturalCourse, *, title: str = "", unit: str = ""
     table = natural_course_table(found)
     heading = title or f"{found.changes.endpoint}: natural course"
     digits = digits_for([row.upper - row.lower for row in table.itertuples()])
-    better = f"; {found.changes.better} is better" if found.changes.better else ""
-    axis = f"Change from before to after, or effect ({unit or _unit(found)}{better})"
+    better = f"{found.changes.better} is better" if found.changes.better else ""
+    scale = "; ".join(text for text in (unit or _unit(found), better) if text)
+    axis = "Change from before to after, or effect" + (f" ({scale})" if scale else "")
     rows: list[IntervalRow] = []
     for part, kinds in PARTS.items():
         own = table[table["kind"].isin(kinds)]
@@ -182,7 +183,9 @@ def plot_natural_course(found: NaturalCourse, *, title: str = "", unit: str = ""
 
 
 def _unit(found: NaturalCourse) -> str:
-    return "SDs before treatment" if found.changes.scale == "standard deviations" else found.changes.scale
+    """What changes are in; nothing if that is not known."""
+    scale = found.changes.scale
+    return {"standard deviations": "SDs before treatment", "as given": ""}.get(scale, scale)
 
 
 def _row(found: NaturalCourse, table: pd.DataFrame, row: Any, digits: int) -> IntervalRow:
@@ -222,7 +225,7 @@ def _beside(found: NaturalCourse, row: Any, digits: int) -> str:
     if row.kind == "less_course":
         return f"course {number(row.course, digits)}"
     if row.kind == "course" and not math.isnan(found.course_prior_share):
-        return f"prior counts {100 * found.course_prior_share:.0f} %"
+        return f"prior counts {per_cent(found.course_prior_share)}"
     if row.kind == "prior":
         return str(found.model.prior("course"))
     if row.kind in ("withheld", "own"):
@@ -254,7 +257,7 @@ def _arms(found: NaturalCourse) -> str:
 def _rests_on(found: NaturalCourse, digits: int) -> str:
     """How far the natural course is its prior."""
     share = found.course_prior_share
-    counts = "" if math.isnan(share) else f"; its prior counts {100 * share:.0f} %"
+    counts = "" if math.isnan(share) else f"; its prior counts {per_cent(share)}"
     mostly = ", so that it is mostly prior" if share > 0.5 else ""
     said = f"The mean natural course rests on {_arms(found)}{counts}{mostly}."
     if len(found.changes.of("trial")) in FEW:

@@ -163,7 +163,8 @@ def _widths(longest: list[int]) -> list[str]:
 
 
 def _picture(block: Picture) -> str:
-    image = f"image({_quoted(f'/{block.file}')}, alt: {_quoted(block.alt)}, width: 100%)"
+    # "contain": one that is taller than a page is made smaller; by default typst cuts it off.
+    image = f'image({_quoted(f"/{block.file}")}, alt: {_quoted(block.alt)}, width: 100%, fit: "contain")'
     if not block.caption:
         return f"#{image}"
     return f"#{image}\n#text(8pt, fill: {TONES['faint']})[{_inline(block.caption)}]"

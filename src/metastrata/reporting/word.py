@@ -27,7 +27,7 @@ from metastrata.reporting.extras import needs
 from metastrata.reporting.pdf import svg_as_png
 
 RED, GREY = "B3261E", "5F6368"
-WIDTH_CM = 18.0
+WIDTH_CM, HEIGHT_CM = 18.0, 23.0
 SMALL, TINY = 8, 6.5
 MANY_COLUMNS = 8
 
@@ -174,9 +174,8 @@ def _picture(file: Any, block: Picture, folder: Path) -> None:
     raster = path.with_suffix(".png")
     data = raster.read_bytes() if raster.is_file() else svg_as_png(path)
     shape = file.add_picture(BytesIO(data))
-    if shape.width > Cm(WIDTH_CM):
-        shape.height = int(shape.height * Cm(WIDTH_CM) / shape.width)
-        shape.width = Cm(WIDTH_CM)
+    share = min(1.0, Cm(WIDTH_CM) / shape.width, Cm(HEIGHT_CM) / shape.height)
+    shape.width, shape.height = int(shape.width * share), int(shape.height * share)
     shape._inline.docPr.set("descr", _printable(block.alt))
     if block.caption:
         _write(file.add_paragraph(), block.caption, GREY, SMALL)
