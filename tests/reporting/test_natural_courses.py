@@ -13,7 +13,10 @@ import pytest
 import metastrata as ms
 from metastrata.model.intake import assess
 from metastrata.plots.style import number
+from metastrata.reporting.document import plain_text
 from metastrata.reporting.readiness import readiness
+from metastrata.reporting.record import Node
+from metastrata.reporting.sections.natural_course import _caption
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = ROOT / "models" / "morris2008.toml"
@@ -77,6 +80,21 @@ def test_the_report_shows_the_figure_and_says_how_far_it_is_prior(folder: Path) 
     counts = f"its prior counts {100 * part['course_prior_share']:.0f} %"
     assert f"rests on 3 control arms; {counts}. How far studies differ in it, SD 0.27" in caption
     assert "is mostly prior: half_normal(0.5)" in caption
+
+
+def test_the_caption_without_before_after_studies_speaks_of_trials_alone(folder: Path) -> None:
+    """Nothing is withheld: what a caption says of before/after studies is left out, and nothing else."""
+    found = Node(json.loads((folder / "results.json").read_text(encoding="utf-8")))["natural_course"]
+    part = found["endpoints"][0]
+    whole = plain_text(_caption(found, part))
+    kept = [row for row in part.raw["rows"] if row["analysis"] != "before/after only"]
+    said = plain_text(_caption(found, Node({**part.raw, "rows": kept, "trials": 5, "course_prior_share": None})))
+    assert "By themselves before/after studies" in whole
+    assert "before/after" not in said
+    assert "pale" not in said
+    assert said.endswith("The mean natural course rests on 5 control arms.")
+    mostly = plain_text(_caption(found, Node({**part.raw, "trials": 1, "course_prior_share": 0.75})))
+    assert "rests on 1 control arm; its prior counts 75 %, so that it is mostly prior. How far" in mostly
 
 
 def test_a_plan_without_companions_has_the_numbers_alone(tmp_path: Path) -> None:

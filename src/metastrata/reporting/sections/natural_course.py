@@ -81,8 +81,9 @@ def _endpoint(report: Source, found: Node, part: Node) -> list[Block]:
 def _caption(found: Node, part: Node) -> Text:
     """What the figure shows, and how far it is prior."""
     rows = {(row.raw["analysis"], row.raw["quantity"]): row for row in part["rows"]}
-    said = text("Above, what arms changed from before to after, with the natural course (green: its mean, pale: that "
-                "of a new study) behind those that were treated; below, effects of treatment. ")  # fmt: skip
+    green = "green: its mean" + (", pale: that of a new study" if (SELF, "mu") in rows else "")
+    said = text(f"Above, what arms changed from before to after, with the natural course ({green}) behind those that "
+                "were treated; below, effects of treatment. ")  # fmt: skip
     if (SELF, "mu") in rows:
         course, left = rows[SELF, "course_before_after"], rows[SELF, "mu"]
         said = text(said, "By themselves before/after studies show ", rows[SELF, "uncorrected"].interval(),
