@@ -13,8 +13,11 @@ from typer.testing import CliRunner, Result
 import metastrata as ms
 from metastrata.commands import app
 from metastrata.inference.courses import course_problem
+from metastrata.inference.design import arrange
+from metastrata.inference.getters import getters
 from metastrata.model.visit_intake import check_visits
 from metastrata.reporting.readiness import readiness
+from metastrata.reporting.readiness.models import quantities_of
 from metastrata.reporting.together import SINGLE, fit_together
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,3 +272,22 @@ def test_check_loads_nothing_heavy_whatever_the_sections() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("mean", ["common", "exchangeable", "independent", "biased"])
+def test_the_names_a_conclusion_may_have_are_those_of_the_engine(mean: str) -> None:
+    priors = {"mu": "normal(0, 1)", "tau": "half_normal(1)"}
+    priors |= {"exchangeable": {"omega": "half_normal(1)"}, "biased": {"bias": "normal(0, 1)"}}.get(mean, {})
+    model = ms.Model(mean=mean, priors=priors, reference="a" if mean == "biased" else None)
+    design = arrange(model, ms.Effects.from_estimates([0.1, 0.2, 0.4, 0.3], [0.1] * 4, stratum=list("abca")))
+    assert set(quantities_of(design)) == set(getters(design, None))
+
+
+def test_a_conclusion_on_what_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
+    stated = 'conclusions = ["P(omega < 0.3) > 0.8", "P(theta[District 11, scool 1] > 0) > 0.5"]'
+    path = copied(tmp_path, "konstantopoulos2011", ("seed = 2011", f"seed = 2011\n{stated}"))
+    found = call("check", str(path))
+    assert found.exit_code == 2
+    assert "conclusions: 'P(omega < 0.3) > 0.8': the model has no such quantity" in found.output
+    assert "did you mean 'theta[District 11, school 1]'" in found.output
+    assert "choose from mu, mu_stratum[all], tau[all], theta_new[all]" in found.output
