@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 ROW, HEAD, FOOT = 0.23, 0.8, 0.66  # inches
 LABEL, PANEL, NUMBERS = 2.75, 2.0, 1.85
+NOTE_LINE, LETTERS = 0.13, 17.5  # inches; letters to an inch
+NOTE = (
+    "and 95 % credible interval; P: probability of benefit. Hollow: other data. Square: REML + HKSJ, 95 % confidence "
+    "interval."
+)
 WRAP = 46
 
 
@@ -81,13 +86,15 @@ def plot_sensitivity(
     means = table[table["quantity"] == "mu_stratum"]
     strata = [s for s in labels if (means["stratum"] == s).any()]
     rows = lines(table)
-    height = HEAD + ROW * len(rows) + FOOT
+    limits, scale = _limits(means, Scale(measure).null), Scale(measure)
     width = LABEL + len(strata) * (PANEL + NUMBERS) + 0.15
+    note = textwrap.wrap(f"{scale.centre.capitalize()} {NOTE}", int(LETTERS * (width - 0.2)))
+    foot = FOOT + NOTE_LINE * (len(note) - 1)
+    height = HEAD + ROW * len(rows) + foot
     with style():
         figure = new_figure(width, height)
         figure.text(0.12 / width, 1 - 0.28 / height, title, weight="bold", fontsize=11, va="center")
-        bottom, tall = FOOT / height, ROW * len(rows) / height
-        limits, scale = _limits(means, Scale(measure).null), Scale(measure)
+        bottom, tall = foot / height, ROW * len(rows) / height
         for i, stratum in enumerate(strata):
             left = LABEL + i * (PANEL + NUMBERS)
             axes = figure.add_axes((left / width, bottom, PANEL / width, tall))
@@ -97,11 +104,7 @@ def plot_sensitivity(
             axes.set_xlabel(unit or scale.unit, fontsize=8.5)
             if i == 0:
                 _names(axes, rows)
-        note = (
-            f"{scale.centre.capitalize()} and 95 % credible interval; P: probability of benefit. Hollow: other data. "
-            "Square: REML + HKSJ, 95 % confidence interval."
-        )
-        figure.text(0.12 / width, 0.1 / height, note, fontsize=7.5, color=FAINT, va="bottom")
+        figure.text(0.12 / width, 0.1 / height, "\n".join(note), fontsize=7.5, color=FAINT, va="bottom")
     return describe(figure, title, _words(means, labels, Scale(measure)))
 
 

@@ -14,6 +14,7 @@ from metastrata.model.plan import Endpoint
 from metastrata.plots.tables import verdict
 from metastrata.reporting.absolute import counts
 from metastrata.reporting.plain import plain, plain_all, records
+from metastrata.reporting.read_back import published_back, with_read_back
 from metastrata.reporting.results import EndpointResult
 from metastrata.reporting.robustness import Robustness
 
@@ -35,7 +36,7 @@ def endpoint_content(result: EndpointResult) -> dict[str, Any]:
         "left_out": [
             {"study": e.study, "stratum": e.stratum, "reason": e.reason, "row": e.row} for e in result.effects.excluded
         ],
-        "summary": records(result.summary),
+        "summary": with_read_back(records(result.summary), result.effects.measure),
         "comparison": records(result.comparison),
         "explanations": [_reason(reason, result.labels) for reason in result.explanations],
         "omega": None if fit is None else _omega(fit),
@@ -43,7 +44,7 @@ def endpoint_content(result: EndpointResult) -> dict[str, Any]:
             {**row, "omega": "infinity" if row["omega"] is None else row["omega"]}
             for row in records(result.omega_sweep)
         ],
-        "published": choices.published.model_dump() if choices.published else None,
+        "published": _published(choices, result.effects.measure),
         "scale": choices.scale.model_dump() if choices.scale else None,
         "responders": choices.responders.model_dump() if choices.responders else None,
         "certainty": {s: c.model_dump() for s, c in choices.certainty.items()},
@@ -72,6 +73,14 @@ def event_content(result: EndpointResult) -> dict[str, Any]:
         "absolute": _absolute(result),
         "notes": [str(note) for note in result.effects.notes],
     }
+
+
+def _published(choices: Endpoint, measure: str) -> dict[str, Any] | None:
+    """What is published, as the plan states it and as a reader knows it."""
+    if choices.published is None:
+        return None
+    said = choices.published.model_dump()
+    return {**said, "read": published_back(said, measure)}
 
 
 def _absolute(result: EndpointResult) -> dict[str, Any] | None:

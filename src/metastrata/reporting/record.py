@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metastrata.plots.scales import ratio_text
 from metastrata.plots.style import number
 from metastrata.plots.tables import probability
 from metastrata.reporting.document import Text, Value
@@ -90,6 +91,34 @@ class Node:
         """A risk with its interval, "12.0 % [1.7 %, 47.9 %]"."""
         estimate, lower, upper = (self[key].risk() for key in keys)
         return (*estimate, " [", *lower, ", ", *upper, "]") if estimate else ()
+
+    def ratio(self) -> Text:
+        """A ratio with as many decimals as its first two figures need: 0.48, 0.062."""
+        return self.shown(ratio_text(float(self.raw))) if self.raw is not None else ()
+
+    @property
+    def read(self) -> Node | None:
+        """What a row is read back as, where it is a logarithm."""
+        return self["read"] if self.raw.get("read") is not None else None
+
+    def read_back(self) -> Text:
+        """The same with its name: "OR 0.48 [0.23, 0.97]", "risk 12.0 % [1.7 %, 47.9 %]"; nothing if there is none."""
+        found = self.read
+        if found is None:
+            return ()
+        if found.raw["unit"] == "risk":
+            return ("risk ", *found.risk_interval(("estimate", "lower", "upper")))
+        estimate, lower, upper = (found[key].ratio() for key in ("estimate", "lower", "upper"))
+        return (f"{found.raw['unit']} ", *estimate, " [", *lower, ", ", *upper, "]")
+
+    def ends(self) -> tuple[Text, Text]:
+        """The ends of a credible interval, read back where they are logarithms."""
+        found = self.read
+        if found is None:
+            return self["eti95_lower"].num(), self["eti95_upper"].num()
+        if found.raw["unit"] == "risk":
+            return found["lower"].risk(), found["upper"].risk()
+        return found["lower"].ratio(), found["upper"].ratio()
 
     def interval(self, keys: tuple[str, str, str] = CREDIBLE, digits: int = 2) -> Text:
         """An estimate with its interval, "-1.27 [-2.15, -0.23]", or what there is of it."""

@@ -44,7 +44,8 @@ def _anchors(report: Source, name: str, endpoint: Node) -> Table:
          [summary.find(quantity="mu_stratum", stratum=s) for s in strata]),
         ("separate strata (omega infinite)", [sweep.find(omega="infinity", stratum=s) for s in strata]),
     )  # fmt: skip
-    columns = (Column("If omega is"), *(Column(report.results.raw["strata"][s], True) for s in strata))
+    of = f" ({report.logs})" if report.logs else ""
+    columns = (Column(f"If omega is{of}"), *(Column(report.results.raw["strata"][s], True) for s in strata))
     body = tuple((text(label), *(estimate_cell(cell) for cell in cells)) for label, cells in rows)
     return Table(f"{name}_omega", columns, body)
 

@@ -37,7 +37,7 @@ def build(report: Source, name: str) -> list[Block]:
     if not rows:
         return []
     blocks: list[Block] = [Heading(("Bayesian, frequentist, published",)), _table(name, rows)]
-    blocks.append(Paragraph((BELOW,), "faint"))
+    blocks.append(Paragraph((f"Of the {report.logs}. {BELOW}" if report.logs else BELOW,), "faint"))
     blocks += _why(endpoint["explanations"])
     if notes := _notes(rows):
         blocks.append(Bullets(tuple(notes), "faint"))

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from metastrata.reporting.document import BREAK, Block, Bullets, Column, Paragraph, Section, Table, Text, faint, text
+from metastrata.reporting.document import (
+    BREAK,
+    Block,
+    Bullets,
+    Column,
+    Paragraph,
+    Section,
+    Table,
+    Text,
+    faint,
+    joined,
+    text,
+)
 from metastrata.reporting.record import Node
 from metastrata.reporting.sections.source import FINE, Source
 
@@ -39,7 +51,8 @@ def build(report: Source) -> Section | None:
     if any(e.raw["responders"] for _, e in report.results["endpoints"].items()):
         notes.append((FURUKAWA,))
     blocks += [Bullets((*notes, (CERTAINTY,)), "faint")]
-    blocks.append(Paragraph(("Medians here, means elsewhere: a median moves with any rescaling.",), "faint"))
+    other = f"Medians here, in tables of the {report.logs} means" if report.logs else "Medians here, means elsewhere"
+    blocks.append(Paragraph((f"{other}: a median moves with any rescaling.",), "faint"))
     return Section("findings", ("Summary of findings",), tuple(blocks), "Findings")
 
 
@@ -65,18 +78,32 @@ def _row(report: Source, endpoint: Node, stratum: str, counts: Node) -> tuple[Te
     certainty = _certainty(endpoint, stratum)
     if effect is None:
         single = endpoint["summary"].find(quantity="y", stratum=stratum)
-        value = text(single.interval(), BREAK, faint("one study, not pooled")) if single else ("not estimated",)
+        value = text(known_as(single), BREAK, faint("one study, not pooled")) if single else ("not estimated",)
         return (*shared, value, (), (), (), (), (), certainty)
     return (
         *shared,
-        effect.interval(MEDIAN),
+        known_as(endpoint["summary"].find(quantity="mu_stratum", stratum=stratum), effect),
         _points(endpoint, found.get(("mu_stratum", "points"))),
         effect["p_benefit"].p(),
         effect["p_beyond_mid"].p() or (("no MID declared",) if endpoint.raw["status"] in FINE else ()),
         _responders(endpoint, found),
-        text(new["eti95_lower"].num(), " to ", new["eti95_upper"].num()) if new else (),
+        _ahead(endpoint, stratum) if new else (),
         certainty,
     )
+
+
+def known_as(row: Node | None, effect: Node | None = None) -> Text:
+    """An effect with its interval, a logarithm as a reader knows it with the logarithm below."""
+    stands = () if row is None else row.interval() if effect is None else effect.interval(MEDIAN)
+    if row is None or row.read is None:
+        return stands
+    return text(row.read_back(), BREAK, faint(row.read.raw["log"], " ", stands))
+
+
+def _ahead(endpoint: Node, stratum: str) -> Text:
+    """Where a new study is expected."""
+    new = endpoint["summary"].find(quantity="theta_new", stratum=stratum)
+    return joined(new.ends(), " to ") if new is not None else ()
 
 
 def _points(endpoint: Node, row: Node | None) -> Text:

@@ -27,6 +27,11 @@ def build(report: Source) -> Section:
         blocks.append(Heading(text(endpoint["label"].words(), better)))
         blocks.append(Bullets((*found(report, endpoint), *published(endpoint))))
     said = "Numbers are posterior means with 95 % credible intervals unless said otherwise. "
+    if report.logs:
+        said = (
+            f"Posterior medians with 95 % credible intervals; in brackets the mean of the {report.logs}, which tables "
+            "and models are in. "
+        )
     blocks.append(Paragraph(text(said, _important_differences(report)), "faint"))
     if overview := report.figure("overview"):
         blocks.append(overview)
@@ -53,15 +58,20 @@ def found(report: Source, endpoint: Node) -> list[Text]:
     if overall is not None and len(endpoint["strata"]) > 1:
         mean = report.results.raw["model"]["mean"]
         what = "if designs are exchangeable" if mean == "exchangeable" else "if designs do not differ"
-        sentences.append(
-            text(f"All designs together, {what}: mean ", overall.interval(), _chances(endpoint, overall), ".")
-        )
+        sentences.append(text(f"All designs together, {what}: ", effect(overall), _chances(endpoint, overall), "."))
     return sentences
+
+
+def effect(row: Node, mean: str = "mean ") -> Text:
+    """An effect with its interval; a logarithm read back, with itself in brackets."""
+    if row.read is None:
+        return text(mean, row.interval())
+    return text(row.read_back(), " (", row.read.raw["log"], " ", row.interval(), ")")
 
 
 def _single(row: Node) -> Text:
     return text(
-        "One study only (", row["study"].words(), "): ", row.interval(),
+        "One study only (", row["study"].words(), "): ", effect(row, ""),
         " (its own estimate and 95 % confidence interval). "
         "Nothing is pooled, and nothing can be said of how much the effect varies between studies.",
     )  # fmt: skip
@@ -69,19 +79,18 @@ def _single(row: Node) -> Text:
 
 def _design(report: Source, endpoint: Node, row: Node) -> Text:
     stratum = row.raw["stratum"]
-    said: list[Piece | Text] = [report.label(stratum), " (", studies_text(endpoint["strata"][stratum]["k"]), "): mean "]
-    said += [row.interval(), _chances(endpoint, row), "."]
+    said: list[Piece | Text] = [report.label(stratum), " (", studies_text(endpoint["strata"][stratum]["k"]), "): "]
+    said += [effect(row), _chances(endpoint, row), "."]
     new = endpoint["summary"].find(quantity="theta_new", stratum=stratum)
     if new is not None:
-        limits = (new["eti95_lower"].num(), " and ", new["eti95_upper"].num())
-        said += [" A new study of this design is expected between ", *limits, "."]
+        said += [" A new study of this design is expected between ", joined(new.ends(), " and "), "."]
     return text(*said)
 
 
 def _contrast(report: Source, row: Node) -> Text:
     first, second = row.raw["stratum"].split(" - ")
     names = (report.label(first), " minus ", report.label(second))
-    return text("Difference between designs, ", *names, ": ", row.interval(), ".")
+    return text("Difference between designs, ", *names, ": ", effect(row, ""), ".")
 
 
 def _chances(endpoint: Node, row: Node) -> Text:
@@ -101,9 +110,11 @@ def published(endpoint: Node) -> list[Text]:
         return []
     said = endpoint["published"]
     source = said["source"].words() or ("no source given",)
-    limits = text(said["estimate"].num(), " [", said["ci"][0].num(), ", ", said["ci"][1].num(), "]")
+    stated = text(said["estimate"].num(), " [", said["ci"][0].num(), ", ", said["ci"][1].num(), "]")
+    if said.read is not None:
+        stated = text(said.read_back(), " (", said.read.raw["log"], " ", stated, ")")
     note = text(" (", said["note"].words(), ")") if said.raw["note"] else ()
-    return [text("Published, ", source, ": ", limits, note, ".")]
+    return [text("Published, ", source, ": ", stated, note, ".")]
 
 
 def _important_differences(report: Source) -> Text:

@@ -19,7 +19,8 @@ def build(report: Source, name: str) -> list[Block]:
     if not rows:
         return []
     table = Table(f"{name}_posterior", COLUMNS, tuple(_row(report, row) for row in rows))
-    return [Details(("Posterior summary",), (table,))]
+    title = f"Posterior summary, of the {report.logs}" if report.logs else "Posterior summary"
+    return [Details((title,), (table,))]
 
 
 def _row(report: Source, row: Node) -> tuple[Text, ...]:

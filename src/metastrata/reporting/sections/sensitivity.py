@@ -51,8 +51,9 @@ def build(report: Source) -> Section | None:
     rows = tuple(_row(report, endpoint, group) for (endpoint, _), group in groups.items())
     pictures = [picture for name in report.results.raw["endpoints"] if (picture := report.figure("sensitivity", name))]
     table: Block = Table("sensitivity", columns, rows)
+    of = f" (of the {report.logs})" if report.logs else ""
     blocks: list[Block] = [Paragraph((INTRODUCTION,)), *pictures]
-    blocks.append(Details(("Every analysis, in numbers",), (table,)) if pictures else table)
+    blocks.append(Details((f"Every analysis, in numbers{of}",), (table,)) if pictures else table)
     return Section("sensitivity", ("Sensitivity",), tuple(blocks), "Sensitivity")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metastrata.reporting.document import Picture, Piece, Text, bad, text
+from metastrata.reporting.read_back import logs
 from metastrata.reporting.record import Node
 
 FINE = ("reliable", "single_study", "no_study", "frequentist")
@@ -30,6 +31,11 @@ class Source:
         """The name of a stratum as a reader sees it; the name itself if it has no other."""
         strata = self.results["strata"]
         return strata[stratum].words() if stratum in strata else (stratum,)
+
+    @property
+    def logs(self) -> str:
+        """What effects are computed as where a reader knows them as something else: "log OR"; else nothing."""
+        return logs(self.results.raw["measure"])
 
     def figure(self, kind: str, endpoint: str = "", caption: Text = ()) -> Picture | None:
         """A figure of the run, if it was drawn."""
