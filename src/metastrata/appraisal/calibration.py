@@ -6,7 +6,7 @@ arXiv:1804.06788; Modrak 2023, Bayesian Anal: ranks of the joint log likelihood 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metastrata.appraisal.sources import hash_of
+from metastrata.errors import MetastrataError
 from metastrata.evidence.effects import Effects
 from metastrata.inference.design import Design, arrange
 from metastrata.inference.draws import complete, likelihood_and_replicates, prior_draws
@@ -147,8 +148,6 @@ def calibrate(
     -------
     Calibration
     """
-    from metastrata.errors import MetastrataError
-
     rng = np.random.default_rng(seed)
     truths = prior_draws(scenario.design(), rng, replications)
     found: dict[str, list[float]] = {}
@@ -189,6 +188,23 @@ def share_below(draws: Floats, value: float, rng: np.random.Generator) -> float:
     """Share of the draws below a value, smoothed by a uniform number within its rank."""
     below, equal = int(np.sum(draws < value)), int(np.sum(draws == value))
     return float((below + rng.random() * (equal + 1)) / (len(draws) + 1))
+
+
+def collect(
+    name: str, replications: int, once: Callable[[], Iterable[tuple[str, Floats, float]]], rng: np.random.Generator
+) -> Calibration:
+    """Ranks over replications; `once` draws, simulates and fits, and gives name, draws and truth of what is ranked."""
+    found: dict[str, list[float]] = {}
+    failed = 0
+    for _ in range(replications):
+        try:
+            rows = once()
+        except MetastrataError:
+            failed += 1
+            continue
+        for quantity, values, truth in rows:
+            found.setdefault(quantity, []).append(share_below(values, truth, rng))
+    return Calibration(name, {quantity: np.array(ranks) for quantity, ranks in found.items()}, failed)
 
 
 def envelope(replications: int, quantities: int, level: float = 0.95) -> float:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from metastrata.appraisal.calibration import DRAWS, Calibration, share_below
+from metastrata.appraisal.calibration import DRAWS, Calibration, collect
 from metastrata.appraisal.sources import hash_of
-from metastrata.errors import MetastrataError
 from metastrata.inference.arms.posterior import arms_posterior
 from metastrata.inference.arms.problem import Arm, ArmsProblem, Trial
 from metastrata.model.priors import prior
@@ -117,19 +116,15 @@ def calibrate_arms(
         Ranks of every parameter, of the levels of the arms of a new trial, and of the log likelihood.
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {}
-    failed = 0
-    for _ in range(replications):
+
+    def once() -> list[tuple[str, Floats, float]]:
         made, truth = simulate_arms(scenario.problem, rng)
-        try:
-            draws = sampler(fault(made) if fault else made, rng)
-        except MetastrataError:
-            failed += 1
-            continue
+        draws = sampler(fault(made) if fault else made, rng)
         both = {name: np.append(draws[name], value) for name, value in truth.items()}
-        for name, values in (both | _beside(made, both, rng)).items():
-            found.setdefault(name, []).append(share_below(values[:-1], float(values[-1]), rng))
-    return Calibration(scenario.name, {name: np.array(values) for name, values in found.items()}, failed)
+        both |= _beside(made, both, rng)
+        return [(name, values[:-1], float(values[-1])) for name, values in both.items()]
+
+    return collect(scenario.name, replications, once, rng)
 
 
 def _beside(problem: ArmsProblem, values: Draws, rng: np.random.Generator) -> dict[str, Floats]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metastrata.appraisal.calibration import DRAWS, Calibration, share_below
+from metastrata.appraisal.calibration import DRAWS, Calibration, collect
 from metastrata.appraisal.sources import hash_of
-from metastrata.errors import MetastrataError
 from metastrata.inference.joint import Joint, draw_joint, simulate, solve_joint
 from metastrata.inference.joint.algebra import given
 from metastrata.inference.joint.problem import Floats
@@ -115,18 +114,12 @@ def calibrate_joint(
         the scalars, and of the misfit of the true effects.
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {}
-    failed = 0
-    for _ in range(replications):
+
+    def once() -> list[tuple[str, Floats, float]]:
         made = simulate(scenario.problem, rng)
-        try:
-            draws = sampler(fault(made.problem) if fault else made.problem, rng)
-        except MetastrataError:
-            failed += 1
-            continue
-        for name, values, truth in _ranked(made.problem, made.truth, draws):
-            found.setdefault(name, []).append(share_below(values, truth, rng))
-    return Calibration(scenario.name, {name: np.array(values) for name, values in found.items()}, failed)
+        return _ranked(made.problem, made.truth, sampler(fault(made.problem) if fault else made.problem, rng))
+
+    return collect(scenario.name, replications, once, rng)
 
 
 def _ranked(problem: Joint, truth: Mapping[str, float], draws: Draws) -> list[tuple[str, Floats, float]]:
