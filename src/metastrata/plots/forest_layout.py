@@ -9,7 +9,7 @@ import numpy as np
 
 from metastrata.plots.fonts import text_width, wrap
 from metastrata.plots.forest_rows import ForestRow, ForestTable
-from metastrata.plots.style import INK
+from metastrata.plots.style import INK, number
 
 GAP = 0.16  # between columns
 DISC = 0.19  # width of a column of risk of bias
@@ -238,7 +238,7 @@ def _numbers(table: ForestTable) -> list[Column]:
 def _weight(row: ForestRow) -> str:
     if not np.isfinite(row.weight):
         return row.note
-    return f"{row.weight:.0f} %" if row.weight >= 0.5 else "< 1 %"
+    return "< 1 %" if 0 < row.weight < 0.5 else f"{number(row.weight, 0)} %"
 
 
 def _column_width(column: Column, table: ForestTable, look: ForestStyle) -> float:

@@ -48,7 +48,7 @@ def _draw_study(axes: Axes, row: ForestRow, y: float, tint: str, look: ForestSty
             axes.plot(row.posterior[0], base, "o", color=tint, markerfacecolor="white", markersize=4 * scale, zorder=4)
     if row.observed:
         level = y + (0.1 if look.densities else 0.16) * unit if row.posterior else y
-        size = 2.5 + 5.5 * np.sqrt(row.weight / 100) if np.isfinite(row.weight) else 5.5
+        size = 2.5 + 5.5 * np.sqrt(max(row.weight, 0.0) / 100) if np.isfinite(row.weight) else 5.5
         _line(axes, row.observed, level, INK, 0.9)
         if low <= row.observed[0] <= high:
             axes.plot(row.observed[0], level, "s", color=look.square, markersize=float(size) * scale, zorder=5)

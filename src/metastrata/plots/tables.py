@@ -11,7 +11,7 @@ from metastrata.errors import InputError
 from metastrata.evidence.effects import Effects
 from metastrata.evidence.risk_of_bias import RiskOfBias
 from metastrata.inference.fit import Fit
-from metastrata.inference.gaussian import posterior_weights
+from metastrata.inference.weights import study_weights
 from metastrata.plots.bias_marks import legend
 from metastrata.plots.forest_build import (
     DAGGER,
@@ -101,7 +101,7 @@ def forest_table(
     -----
     Points of posteriors are their means; of ratios, risks and rates their medians, since the mean of a logarithm read
     back is neither mean nor median of the ratio. Weights are posterior means of each study's share of the precision in
-    its stratum (Roever and Friede 2020, Stat Methods Med Res 29:1586).
+    its stratum (Roever and Friede 2020, Stat Methods Med Res 29:1586), nesting and correlated errors counted in.
 
     Examples
     --------
@@ -198,7 +198,9 @@ class _Builder:
     def __init__(self, fit: Fit, choices: ForestChoices):
         self.fit, self.choices = fit, choices
         self.table = summary(fit).set_index(["quantity", "stratum", "study"])
-        self.weights = posterior_weights(fit.design, fit.posterior["tau"].values)
+        draws = fit.posterior
+        within = draws["tau_within"].values if "tau_within" in draws else None
+        self.weights = study_weights(fit.design, draws["tau"].values, within)
         self.centre = Scale(fit.effects.measure, choices.ratio).centre
         self.texts = column_texts(fit.effects.items, choices.columns)[1]
 
