@@ -145,7 +145,7 @@ def section() -> str:
         "counts, are drawn and go through effect sizes like any data. r of each study, or one they share, and the "
         "number of degrees of freedom are ranked too. Weights below 1 are no model of any data (a likelihood to a "
         "power is not a distribution of estimates), so there is nothing to simulate; they are held against plain "
-        "tables of the same posterior instead (tests/inference/grid/test_grid_brute_force.py). Where an integration "
+        "tables of the same posterior instead (tests/inference/grid/test_grid_brute_force.py). Where sampling "
         "takes long there are fewer than 1,000 replications, as the table says.",
         "Over all models and quantities the least p-value is no surprise (a test says so). That of tau under a common "
         "mean and tau was looked into: 6,000 further replications gave p = .63 and .95.",
