@@ -148,8 +148,8 @@ def section() -> str:
         "tables of the same posterior instead (tests/inference/grid/test_grid_brute_force.py). Where sampling "
         "takes long there are fewer than 1,000 replications, as the table says.",
         "Over all models and quantities the least p-value is no surprise (a test says so). That of tau under a common "
-        "mean and tau was looked into: 6,000 further replications gave p = .63 and .95. So was that of a new study with "
-        "counts over person-time: in 3,500 further replications its mean rank was .496 (SE .005).",
+        "mean and tau was looked into: 6,000 further replications gave p = .63 and .95. So was that of a new study "
+        "with counts over person-time: in 3,500 further replications its mean rank was .496 (SE .005).",
         JOINT,
         "\n".join(calibration_table(kept, "joint")),
         EVENTS,
