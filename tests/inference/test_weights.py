@@ -33,6 +33,20 @@ def test_the_weighted_mean_of_three_levels_is_metafors() -> None:
     assert weights[district == 58].sum() < 2 * weights[district == 18].sum()  # eleven schools of one, three of another
 
 
+def test_thousands_of_nested_effects_by_the_closed_form() -> None:
+    """Within a study of precisions a the weights go like a / (1 + tau^2 sum a) (Sherman and Morrison)."""
+    rng = np.random.default_rng(3)
+    k, tau, within = 3000, 0.3, 0.2
+    se, site = rng.uniform(0.1, 0.5, k), np.arange(k) // 4
+    effects = ms.Effects.from_estimates(rng.normal(size=k), se, moderators={"site": [str(i) for i in site]})
+    model = ms.Model(mean="common", heterogeneity="common", nested="site",
+                     priors={**COMMON, "tau_within": "half_normal(1)"})  # fmt: skip
+    weights = study_weights(arrange(model, effects), np.array([[tau]]), np.array([within]))
+    a = 1 / (se**2 + within**2)
+    share = a / (1 + tau**2 * np.bincount(site, a)[site])
+    assert weights == pytest.approx(100 * share / share.sum())
+
+
 def test_correlated_errors_within_each_stratum() -> None:
     se = np.array([0.1, 0.3, 0.2, 0.2, 0.1])
     covariance = np.diag(se**2)

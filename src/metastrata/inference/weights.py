@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from metastrata.inference.design import Design
 from metastrata.inference.gaussian import posterior_weights
@@ -43,14 +44,19 @@ def study_weights(design: Design, tau: Floats, tau_within: Floats | None = None)
     for index, matrix in design.covariance:
         sampling[np.ix_(index, index)] = matrix
     cluster = np.arange(len(design.y)) if design.cluster is None else design.cluster
-    found = np.empty(len(design.y))
-    for s in range(len(design.strata)):
-        own = np.flatnonzero(design.stratum == s)
-        together = (cluster[own, None] == cluster[own]).astype(float)
-        own_sampling, alone = sampling[np.ix_(own, own)], np.eye(len(own))
-        total = np.zeros(len(own))
-        for t, w in zip(flat[chosen, s], within[chosen], strict=True):
-            share = np.linalg.solve(own_sampling + t**2 * together + w**2 * alone, np.ones(len(own)))
-            total += share / share.sum()
-        found[own] = 100 * total / len(chosen)
-    return found
+    linked = (sampling != 0) | ((cluster[:, None] == cluster) & (design.stratum[:, None] == design.stratum))
+    share = np.empty((len(chosen), len(design.y)))
+    groups = connected_components(linked, directed=False)[1]
+    for group in range(groups.max() + 1):  # thousands of effects are never one matrix
+        own = np.flatnonzero(groups == group)
+        part = np.ix_(own, own)
+        t2 = flat[chosen][:, design.stratum[own[0]], None, None] ** 2
+        v = (
+            sampling[part]
+            + t2 * (cluster[own, None] == cluster[own])
+            + within[chosen, None, None] ** 2 * np.eye(len(own))
+        )
+        share[:, own] = np.linalg.solve(v, np.ones((len(own), 1)))[..., 0]
+    member = design.membership
+    total = share @ member.T
+    return np.asarray(100 * (share / (total @ member)).mean(0))

@@ -73,7 +73,7 @@ class Scale:
         if self.back == "identity" or not math.isfinite(value):
             return number(value, digits)
         if self.back == "exp":
-            return ratio_text(math.exp(min(max(value, -WIDEST), WIDEST)))
+            return ratio_text(read(value, "exp"))
         return f"{_per_cent(value)} %"
 
     def interval(self, values: Interval, digits: int = 2) -> str:
@@ -89,7 +89,7 @@ class Scale:
         """A difference of two values: of two risks an odds ratio, of two rates a rate ratio."""
         if self.null is not None or self.back == "identity":
             return self.interval(values, digits)
-        estimate, low, high = (ratio_text(math.exp(min(max(value, -WIDEST), WIDEST))) for value in values)
+        estimate, low, high = (ratio_text(read(value, "exp")) for value in values)
         return f"{LEVELS[self.measure][2]} {estimate} [{low}, {high}]"
 
     def ticks(self, low: float, high: float, apart: float = APART) -> list[tuple[float, str]]:
@@ -120,6 +120,12 @@ class Scale:
             (axes.axvline if along == "x" else axes.axhline)(self.null, **look)  # type: ignore[arg-type]
 
 
+def read(value: float, back: str) -> float:
+    """A logarithm read back by "exp", log odds by "expit"."""
+    bounded = min(max(value, -WIDEST), WIDEST)
+    return 1 / (1 + math.exp(-bounded)) if back == "expit" else math.exp(bounded)
+
+
 def ratio_text(value: float) -> str:
     """A ratio with two decimals, or as many as its first two figures need."""
     return number(value, 2 if value >= 0.095 else 3 if value >= 0.0095 else 4 if value >= 0.00095 else 7)
@@ -127,7 +133,7 @@ def ratio_text(value: float) -> str:
 
 def _per_cent(value: float) -> str:
     """A risk in per cent from its log odds: one decimal, more where it is near 0 or 100."""
-    share = 1 / (1 + math.exp(-min(max(value, -WIDEST), WIDEST)))
+    share = read(value, "expit")
     edge = min(share, 1 - share)
     return number(100 * share, 1 if edge >= 0.00095 else 2 if edge >= 0.000095 else 3)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metastrata.plots.scales import LEVELS, WIDEST, Scale
+from metastrata.plots.scales import LEVELS, Scale, read
 
 ON_THE_SCALE = ("mu", "mu_stratum", "theta", "theta_new", "y")
 POINTS = ("median", "eti95_lower", "eti95_upper")
@@ -28,9 +28,9 @@ def read_back(row: Mapping[str, Any], measure: str) -> dict[str, Any] | None:
     elif contrast:
         unit, log = f"ratio of {_within(unit)}s", f"difference of {log}s"
     values = (estimate, *(row[name] for name in POINTS[1:]))
-    kind = "ratio" if contrast else scale.back
-    found = {name: _back(value, kind) for name, value in zip(("estimate", "lower", "upper"), values, strict=True)}
-    return {"unit": _within(unit), "log": log, **found}
+    back = "exp" if contrast else scale.back
+    found = [None if value is None or not math.isfinite(value) else read(value, back) for value in values]
+    return {"unit": _within(unit), "log": log, **dict(zip(("estimate", "lower", "upper"), found, strict=True))}
 
 
 def logs(measure: str) -> str:
@@ -56,10 +56,3 @@ def published_back(published: Mapping[str, Any], measure: str) -> dict[str, Any]
 def with_read_back(rows: Sequence[Mapping[str, Any]], measure: str) -> list[dict[str, Any]]:
     """Rows of a summary, each with what it is read back as."""
     return [{**row, "read": read_back(row, measure)} for row in rows]
-
-
-def _back(value: float | None, kind: str) -> float | None:
-    if value is None or not math.isfinite(value):
-        return None
-    bounded = min(max(value, -WIDEST), WIDEST)
-    return 1 / (1 + math.exp(-bounded)) if kind == "expit" else math.exp(bounded)

@@ -29,8 +29,8 @@ def build(report: Source) -> Section:
     said = "Numbers are posterior means with 95 % credible intervals unless said otherwise. "
     if report.logs:
         said = (
-            f"Posterior medians with 95 % credible intervals; in brackets the mean of the {report.logs}, which tables "
-            "and models are in. "
+            f"Posterior medians with 95 % credible intervals; in brackets the posterior mean of the {report.logs}, the "
+            "scale of the model and of the tables below. "
         )
     blocks.append(Paragraph(text(said, _important_differences(report)), "faint"))
     if overview := report.figure("overview"):
